@@ -1,0 +1,162 @@
+// Reads the interface of a compute shader from its SPIR-V: the GLSL is the only truth, nothing is repeated in C++.
+//
+// Access flags come from the readonly/writeonly qualifiers, which glslang writes as NonWritable/NonReadable on the
+// block's members; they decide the barriers. Source: SPIR-V specification, sections 2.3 (layout), 3.20 (decorations).
+#include "gpu/shader.hpp"
+
+#include <algorithm>
+#include <unordered_map>
+
+namespace vkvae {
+namespace {
+
+enum Opcode : uint16_t {
+    OpEntryPoint = 15,
+    OpCapability = 17,
+    OpTypeInt = 21,
+    OpTypeFloat = 22,
+    OpTypeVector = 23,
+    OpTypeArray = 28,
+    OpTypeStruct = 30,
+    OpTypePointer = 32,
+    OpVariable = 59,
+    OpDecorate = 71,
+    OpMemberDecorate = 72,
+};
+enum Decoration : uint32_t { NonWritable = 24, NonReadable = 25, BindingNumber = 33, DescriptorSet = 34, Offset = 35 };
+enum StorageClass : uint32_t { Uniform = 2, PushConstant = 9, StorageBuffer = 12 };
+constexpr uint32_t kMagic = 0x07230203;
+
+struct Id {
+    uint16_t opcode = 0;
+    uint32_t type = 0;           // of a pointer: pointee; of a variable: its pointer type; of a vector: component
+    uint32_t width = 0;          // bytes of a scalar, component count of a vector
+    uint32_t storage = 0;        // storage class of a variable
+    uint32_t set = ~0u, binding = ~0u;
+    std::vector<uint32_t> members; // types of a struct
+    std::vector<uint32_t> offsets; // of a struct's members
+    uint32_t non_writable = 0, non_readable = 0; // how many members carry the decoration
+    bool self_non_writable = false, self_non_readable = false;
+};
+
+using Ids = std::unordered_map<uint32_t, Id>;
+
+uint32_t type_bytes(const Ids& ids, uint32_t type) {
+    const Id& id = ids.at(type);
+    if (id.opcode == OpTypeVector)
+        return id.width * type_bytes(ids, id.type);
+    return id.width;
+}
+
+void decorate(Id& id, uint32_t decoration, uint32_t value) {
+    if (decoration == DescriptorSet)
+        id.set = value;
+    if (decoration == BindingNumber)
+        id.binding = value;
+    if (decoration == NonWritable)
+        id.self_non_writable = true;
+    if (decoration == NonReadable)
+        id.self_non_readable = true;
+}
+
+void decorate_member(Id& id, uint32_t member, uint32_t decoration, uint32_t value) {
+    if (decoration == NonWritable)
+        id.non_writable++;
+    if (decoration == NonReadable)
+        id.non_readable++;
+    if (decoration == Offset) {
+        if (id.offsets.size() <= member)
+            id.offsets.resize(member + 1);
+        id.offsets[member] = value;
+    }
+}
+
+} // namespace
+
+ShaderInterface reflect(const Shader& shader) {
+    std::span<const uint32_t> code = shader.code;
+    require(code.size() > 5 && code[0] == kMagic, "shader ", shader.name, " is not SPIR-V");
+    Ids ids;
+    ShaderInterface result;
+    int entry_points = 0;
+    for (size_t at = 5; at < code.size();) {
+        uint16_t opcode = uint16_t(code[at] & 0xffff), length = uint16_t(code[at] >> 16);
+        require(length > 0 && at + length <= code.size(), "shader ", shader.name, ": SPIR-V ends inside an instruction");
+        const uint32_t* word = &code[at];
+        switch (opcode) {
+        case OpEntryPoint:
+            require(word[1] == 5, "shader ", shader.name, " is not a compute shader");
+            entry_points++;
+            break;
+        case OpCapability: // GroupNonUniform (61) to GroupNonUniformQuad (68)
+            result.uses_subgroup |= word[1] >= 61 && word[1] <= 68;
+            break;
+        case OpTypeInt:
+        case OpTypeFloat:
+            ids[word[1]].opcode = opcode;
+            ids[word[1]].width = word[2] / 8;
+            break;
+        case OpTypeVector:
+            ids[word[1]].opcode = opcode;
+            ids[word[1]].type = word[2];
+            ids[word[1]].width = word[3];
+            break;
+        case OpTypeStruct:
+            ids[word[1]].opcode = opcode;
+            ids[word[1]].members.assign(word + 2, word + length);
+            break;
+        case OpTypePointer:
+            ids[word[1]].opcode = opcode;
+            ids[word[1]].type = word[3];
+            break;
+        case OpVariable:
+            ids[word[2]].opcode = opcode;
+            ids[word[2]].type = word[1];
+            ids[word[2]].storage = word[3];
+            break;
+        case OpDecorate:
+            decorate(ids[word[1]], word[2], length > 3 ? word[3] : 0);
+            break;
+        case OpMemberDecorate:
+            decorate_member(ids[word[1]], word[2], word[3], length > 4 ? word[4] : 0);
+            break;
+        default:
+            break;
+        }
+        at += length;
+    }
+    require(entry_points == 1, "shader ", shader.name, " has ", entry_points, " entry points, one is needed");
+
+    std::vector<bool> seen;
+    for (const auto& [number, id] : ids) {
+        if (id.opcode != OpVariable)
+            continue;
+        if (id.storage != StorageBuffer && id.storage != Uniform && id.storage != PushConstant)
+            continue;
+        const Id& block = ids.at(ids.at(id.type).type);
+        if (id.storage == PushConstant) {
+            for (size_t m = 0; m < block.members.size(); m++)
+                result.push_bytes = std::max(result.push_bytes, block.offsets[m] + type_bytes(ids, block.members[m]));
+        } else if (id.storage == Uniform) {
+            require(id.set == 1 && id.binding == 0, "shader ", shader.name, ": a uniform block belongs at set 1, ",
+                    "binding 0 (StepParams)");
+            result.uses_step = true;
+        } else {
+            require(id.set == 0 && id.binding < 8, "shader ", shader.name, ": storage buffers belong at set 0, ",
+                    "bindings 0 to 7");
+            if (result.bindings.size() <= id.binding) {
+                result.bindings.resize(id.binding + 1);
+                seen.resize(id.binding + 1);
+            }
+            seen[id.binding] = true;
+            bool non_writable = id.self_non_writable || block.non_writable == block.members.size();
+            bool non_readable = id.self_non_readable || block.non_readable == block.members.size();
+            result.bindings[id.binding] = {.reads = !non_readable, .writes = !non_writable};
+        }
+    }
+    require(std::find(seen.begin(), seen.end(), false) == seen.end(), "shader ", shader.name,
+            ": storage bindings must be numbered without gaps");
+    return result;
+}
+
+} // namespace vkvae

@@ -1,0 +1,44 @@
+// Lowering: each node says which kernels compute it on this device.
+#include "vkvae/graph.hpp"
+
+namespace vkvae {
+
+constexpr uint32_t kGroupSize = 64; // a multiple of every subgroup size in use but 128, small enough for every device
+
+Lowering::Lowering(const Caps& device, const Graph& graph) : caps(device), tensors(graph.tensors()) {
+    used_.resize(tensors.size());
+    for (size_t i = 0; i < tensors.size(); i++)
+        if (tensors[i].keep || tensors[i].external)
+            used_[tensors[i].storage.id] = true;
+    for (const Node& node : graph.nodes())
+        for (Tensor t : node.in)
+            used_[tensors[t.id].storage.id] = true;
+}
+
+Tensor Lowering::scratch(Shape shape, const char* name) {
+    Tensor t = {uint32_t(tensors.size())};
+    TensorInfo info;
+    info.name = name;
+    info.shape = std::move(shape);
+    info.storage = t;
+    tensors.push_back(std::move(info));
+    used_.push_back(true);
+    return t;
+}
+
+void Lowering::each_words(const char* shader, uint64_t count, std::vector<uint32_t> constants,
+                          std::vector<Tensor> buffers, std::vector<uint32_t> push) {
+    uint64_t groups = (count + kGroupSize - 1) / kGroupSize;
+    uint64_t x = std::min(groups, caps.max_group_count);
+    uint64_t y = (groups + x - 1) / x;
+    require(y <= caps.max_group_count, "kernel ", shader, ": ", count, " work items are more than the device takes");
+    constants.insert(constants.begin(), kGroupSize);
+    dispatch({.shader = find_shader(shader),
+              .constants = std::move(constants),
+              .buffers = std::move(buffers),
+              .push = std::move(push),
+              .groups = {uint32_t(x), uint32_t(y), 1},
+              .name = shader});
+}
+
+} // namespace vkvae

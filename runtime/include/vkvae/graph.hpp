@@ -1,0 +1,230 @@
+// The graph layer: tensors, op nodes, reverse-mode differentiation, and the plan that runs them.
+// Knows tensors and time, and nothing of neural networks: operations come from ops.hpp or from the host.
+//
+// A Graph says what is computed; lowering turns each node into dispatches for a device; a Plan decides where (memory)
+// and when (levels, barriers), once, and then replays recorded command buffers.
+#pragma once
+
+#include <array>
+#include <cstring>
+#include <optional>
+
+#include "vkvae/gpu.hpp"
+
+namespace vkvae {
+
+using Shape = std::vector<int64_t>;
+
+int64_t element_count(const Shape& shape);
+std::string to_text(const Shape& shape); // "(128, 784)"
+
+enum class DType : uint8_t { f32, u32, u8 };
+uint64_t byte_count(const Shape& shape, DType type);
+
+// An index into a Graph. Owns nothing.
+struct Tensor {
+    uint32_t id = ~0u;
+    explicit operator bool() const { return id != ~0u; }
+    bool operator==(const Tensor&) const = default;
+};
+
+struct TensorInfo {
+    std::string name;
+    Shape shape;
+    DType type = DType::f32;
+    Tensor storage;                // whose memory this is: itself, or the tensor it is a view of
+    uint64_t offset = 0;           // bytes into the storage
+    bool external = false;         // lives outside the arena, across steps: inputs, parameters, statistics
+    bool keep = false;             // readable after the step: never shares memory
+    std::optional<float> constant; // all elements have this value; memory only if something reads it
+    uint64_t bytes() const { return byte_count(shape, type); }
+};
+
+// What changes from step to step, seen by kernels as the uniform block of shaders/common/step.glsl. Recorded command
+// buffers stay valid: only the ring of these blocks is rewritten.
+struct StepParams {
+    uint32_t step = 0;              // index of the training step, from 0: keys the random numbers
+    uint32_t seed_lo = 0, seed_hi = 0;
+    uint32_t slot = 0;              // position in the rings of indices and statistics; set by Plan::submit
+    float lr = 0;                   // learning rate
+    float bias1 = 1, bias2 = 1;     // 1 - beta1^t, 1 - beta2^t of Adam
+    float beta = 1;                 // weight of the KL term
+    float clip_norm = 0;            // largest gradient norm, 0: no clipping
+    uint32_t element_base = 0;      // added to the element number of random draws: batches of one long sequence
+    uint32_t sample = 0;            // which of several draws for the same element (importance samples)
+    uint32_t unused = 0;
+    void set_seed(uint64_t seed) {
+        seed_lo = uint32_t(seed);
+        seed_hi = uint32_t(seed >> 32);
+    }
+};
+static_assert(sizeof(StepParams) == 48);
+
+class Graph;
+struct Node;
+
+// One kernel launch. Which buffers it reads and writes is reflected from the shader.
+struct Dispatch {
+    Shader shader;
+    std::vector<uint32_t> constants;  // specialization constants 0..n-1; 0 is the workgroup size along x
+    std::vector<Tensor> buffers;      // bindings 0..n-1
+    std::vector<uint32_t> push;       // push constants, as words
+    std::array<uint32_t, 3> groups = {1, 1, 1};
+    std::string name;                 // for profiles: the shader, or what lowering calls it
+};
+
+// Handed to a node's `lower`: collects dispatches and scratch tensors.
+class Lowering {
+  public:
+    Lowering(const Caps& device, const Graph& graph);
+    const Caps& caps;
+
+    const Shape& shape(Tensor t) const { return tensors[t.id].shape; }
+    // True if some node reads the tensor, or it was kept: outputs that nobody wants need not be computed.
+    bool used(Tensor t) const { return used_[tensors[t.id].storage.id]; }
+    // Memory that lives from its first to its last use by the dispatches of one node.
+    Tensor scratch(Shape shape, const char* name);
+    void dispatch(Dispatch d) { dispatches.push_back(std::move(d)); }
+    // One work item per element: `count` elements in workgroups of 64, folded into y where x alone is too short.
+    // Kernels use global_index() of shaders/common/index.glsl and get `count` as their first push constant.
+    template <class Push>
+    void each(const char* shader, uint64_t count, std::vector<uint32_t> constants, std::vector<Tensor> buffers,
+              const Push& push);
+
+    std::vector<TensorInfo> tensors; // the graph's, and scratch
+    std::vector<Dispatch> dispatches;
+
+  private:
+    void each_words(const char* shader, uint64_t count, std::vector<uint32_t> constants, std::vector<Tensor> buffers,
+                    std::vector<uint32_t> push);
+    std::vector<bool> used_;
+};
+
+// Plain structs of 32-bit members become push constant words.
+template <class Push> std::vector<uint32_t> push_words(const Push& push) {
+    static_assert(sizeof(Push) % 4 == 0 && std::is_trivially_copyable_v<Push>);
+    std::vector<uint32_t> words(sizeof(Push) / 4);
+    std::memcpy(words.data(), &push, sizeof(Push));
+    return words;
+}
+
+template <class Push>
+void Lowering::each(const char* shader, uint64_t count, std::vector<uint32_t> constants, std::vector<Tensor> buffers,
+                    const Push& push) {
+    each_words(shader, count, std::move(constants), std::move(buffers), push_words(push));
+}
+
+// Handed to a node's `adjoint`: the gradients of its outputs, and where the gradients of its inputs go.
+struct Adjoint {
+    Graph& graph;
+    const Node& node;
+    std::vector<Tensor> dy;   // gradient of out[i]; empty if none reaches it
+    std::vector<Tensor> dx;   // to be set: gradient of in[i]
+    std::vector<bool> wanted; // whether the gradient of in[i] is needed at all
+};
+
+struct Node {
+    const char* op = "";
+    std::vector<Tensor> in, out;
+    std::function<void(Lowering&)> lower;
+    std::function<void(Adjoint&)> adjoint; // empty: no gradient flows through
+};
+
+class Graph {
+  public:
+    // A result of a node that add() is given next.
+    Tensor tensor(Shape shape, std::string name, DType type = DType::f32);
+    // Memory that outlives the step: bound to a Buffer with Plan::bind, or allocated by the Plan and written with
+    // Plan::write.
+    Tensor input(Shape shape, std::string name, DType type = DType::f32);
+    Tensor constant(float value, Shape shape);
+    // The same bytes under another shape, from `offset` bytes on. Not differentiated: see ops.hpp's reshape.
+    Tensor view(Tensor of, Shape shape, uint64_t offset = 0, std::string name = "");
+    void add(Node node);
+    // Makes the tensor readable with Plan::read after a step.
+    void keep(Tensor t);
+
+    const TensorInfo& info(Tensor t) const { return tensors_[t.id]; }
+    const Shape& shape(Tensor t) const { return tensors_[t.id].shape; }
+    int64_t dim(Tensor t, int axis) const; // negative axes count from the end
+    void rename(Tensor t, std::string name) { tensors_[t.id].name = std::move(name); }
+
+    // Adds the nodes that compute d sum(y * seed) / d wrt[i] and returns those gradients, f32 with wrt's shapes.
+    // Without a seed y must be one element. Where into[i] is given the gradient is written there (an external tensor
+    // or a view of one). Several uses of a tensor accumulate in a fixed order. Errors: a node on the way that has no
+    // adjoint.
+    std::vector<Tensor> backward(Tensor y, std::span<const Tensor> wrt, std::span<const Tensor> into = {},
+                                 Tensor seed = {});
+
+    const std::vector<TensorInfo>& tensors() const { return tensors_; }
+    const std::vector<Node>& nodes() const { return nodes_; }
+
+  private:
+    Tensor place(Tensor gradient, Tensor into);
+    std::vector<TensorInfo> tensors_;
+    std::vector<Node> nodes_;
+};
+
+struct KernelTime {
+    std::string name;
+    int calls = 0;
+    double ms = 0;
+    double flops = 0; // reserved for benchmarks that know them
+};
+
+struct PlanOptions {
+    bool alias = true;       // tensors with disjoint lifetimes share memory; off for validation and for reading all
+    uint32_t max_steps = 1;  // steps in one submission: slots in the StepParams ring
+};
+
+// A lowered Graph on a Device: memory, order, barriers, descriptor sets, command buffers.
+// Building one lowers and lays out, and allocates nothing; the first run allocates. The Device must outlive it.
+class Plan {
+  public:
+    Plan(Device& device, const Graph& graph, PlanOptions options = {});
+    ~Plan();
+    Plan(const Plan&) = delete;
+
+    // Uses the caller's memory for an external tensor. Before the first run; the Buffer must outlive the Plan.
+    void bind(Tensor t, const Buffer& buffer, uint64_t offset = 0);
+
+    // Runs params.size() <= max_steps steps in one submission, slot i with params[i]. Returns at once.
+    // Waits first if an earlier submission is under way. With `profile` every kernel is timed (and serialised).
+    void submit(std::span<const StepParams> params, bool profile = false);
+    bool done();
+    void wait(); // errors: Status::device (lost, timed out)
+    void run(const StepParams& params = {}) { // submit one step and wait
+        submit({&params, 1});
+        wait();
+    }
+    // Copies between the host and an external or kept tensor. Waits for the submission under way.
+    void write(Tensor t, std::span<const std::byte> data);
+    void read(Tensor t, std::span<std::byte> data);
+    void write(Tensor t, std::span<const float> data) { write(t, std::as_bytes(data)); }
+    std::vector<float> read(Tensor t);
+
+    // GPU time of the last profiled submission by kernel name, per step; empty without timestamps.
+    std::vector<KernelTime> profile();
+
+    // Exact before anything is allocated, in bytes.
+    struct Footprint {
+        uint64_t arena = 0;     // intermediate tensors, after sharing
+        uint64_t unshared = 0;  // what the arena would be without sharing
+        uint64_t external = 0;  // inputs and constants that the plan allocates itself (not those bound)
+        uint64_t rings = 0;     // StepParams
+        uint64_t total() const { return arena + external + rings; }
+    };
+    Footprint memory() const;
+    size_t dispatch_count() const;
+    size_t level_count() const; // dispatches between two barriers form a level
+    // Names of the arena's and kept tensors in the order in which they are written; see first_nonfinite.
+    // With alias off, after a run: the first tensor that holds an infinity or NaN, empty if none does.
+    std::string first_nonfinite();
+    std::string describe() const; // one line per dispatch, for `vkvae info --plan` and bug reports
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+} // namespace vkvae

@@ -1,0 +1,131 @@
+// The vocabulary: every operation, in the words of the literature. Each function adds nodes to a Graph and returns the
+// result; shapes are checked at once. Forward, gradient and kernels of `xyz` are in ops/xyz.cpp, its shaders in shaders/.
+//
+// Conventions: f32; images NHWC; N batch, H, W, C channels, D latent. Nothing here submits or waits.
+#pragma once
+
+#include "vkvae/graph.hpp"
+
+namespace vkvae {
+
+// ---- matrix product: ops/matmul.cpp --------------------------------------------------------------------------------
+
+// op(a) op(b): (M, K) x (K, N) -> (M, N). With transpose_a, a is stored (K, M); with transpose_b, b is stored (N, K).
+Tensor matmul(Graph& g, Tensor a, Tensor b, bool transpose_a = false, bool transpose_b = false);
+
+enum class Activation : uint32_t { none, relu, leaky_relu, elu, silu, gelu, sigmoid, tanh, softplus };
+// Errors: Status::data if there is no such activation.
+Activation activation_from_name(const std::string& name);
+const char* activation_name(Activation activation);
+
+// act(x w + bias): x (..., K) -> (..., M); w (K, M); bias (M) or none.
+Tensor linear(Graph& g, Tensor x, Tensor w, Tensor bias = {}, Activation activation = Activation::none);
+
+// ---- convolution: ops/conv2d.cpp -----------------------------------------------------------------------------------
+
+struct Conv2d {
+    int stride = 1;
+    int pad_top = 0, pad_left = 0, pad_bottom = 0, pad_right = 0;
+    static Conv2d same_sides(int stride, int padding) { return {stride, padding, padding, padding, padding}; }
+};
+
+// Cross-correlation as in PyTorch: x (N, H, W, C), w (KH, KW, C, O), bias (O) -> (N, OH, OW, O),
+// OH = (H + pad_top + pad_bottom - KH) / stride + 1, rounded down.
+Tensor conv2d(Graph& g, Tensor x, Tensor w, Tensor bias, const Conv2d& options,
+              Activation activation = Activation::none);
+
+// The adjoint of conv2d in x: x (N, H, W, C), w (KH, KW, O, C), bias (O) -> (N, OH, OW, O),
+// OH = (H - 1) stride - pad_top - pad_bottom + KH + output_padding.
+Tensor conv_transpose2d(Graph& g, Tensor x, Tensor w, Tensor bias, const Conv2d& options, int output_padding = 0,
+                        Activation activation = Activation::none);
+
+// ---- element by element: ops/elementwise.cpp, ops/activation.cpp ---------------------------------------------------
+
+Tensor activate(Graph& g, Tensor x, Activation activation);
+// b has a's shape, or the shape of a's last axes (a bias, a scalar), and is repeated.
+Tensor add(Graph& g, Tensor a, Tensor b);
+Tensor sub(Graph& g, Tensor a, Tensor b);
+Tensor mul(Graph& g, Tensor a, Tensor b);
+Tensor scale(Graph& g, Tensor x, float factor, float offset = 0); // factor x + offset
+Tensor scale_by_beta(Graph& g, Tensor x);                         // StepParams::beta x
+
+// ---- reductions: ops/reduce.cpp ------------------------------------------------------------------------------------
+
+// Over `count` axes from `axis` on, which disappear; count < 0: all that follow. Sums go through a fixed tree.
+// The gradient of max is shared evenly between equal maxima.
+Tensor sum(Graph& g, Tensor x, int axis = 0, int count = -1);
+Tensor mean(Graph& g, Tensor x, int axis = 0, int count = -1);
+Tensor max(Graph& g, Tensor x, int axis = 0, int count = -1);
+Tensor sum_of_squares(Graph& g, Tensor x); // of all elements, shape (1); not differentiated
+
+// ---- normalisation: ops/norm.cpp, ops/softmax.cpp ------------------------------------------------------------------
+
+Tensor softmax(Graph& g, Tensor x); // over the last axis
+// (x - mean) / sqrt(var + eps) gamma + beta over the last axis; gamma and beta (C). Ba et al. 2016.
+Tensor layer_norm(Graph& g, Tensor x, Tensor gamma, Tensor beta, float eps = 1e-5f);
+// Over each of `groups` groups of channels and all positions: x (N, ..., C), gamma and beta (C). Wu and He 2018.
+Tensor group_norm(Graph& g, Tensor x, Tensor gamma, Tensor beta, int groups, float eps = 1e-5f);
+
+// ---- shape: ops/resample.cpp, ops/shape.cpp ------------------------------------------------------------------------
+
+Tensor upsample2x(Graph& g, Tensor x); // nearest: (N, H, W, C) -> (N, 2H, 2W, C)
+Tensor reshape(Graph& g, Tensor x, Shape shape); // the same bytes, nothing is copied
+Tensor concat(Graph& g, Tensor a, Tensor b, int axis = -1);
+Tensor slice(Graph& g, Tensor x, int axis, int64_t start, int64_t length);
+
+// ---- data: ops/gather.cpp ------------------------------------------------------------------------------------------
+
+enum class Binarize : uint32_t { none, dynamic }; // dynamic: a new Bernoulli draw for every visit of a pixel
+// Rows of a data set as f32: data (count, D) u8 (scaled by 1/255) or f32; indices (slots, N) u32, of which row
+// StepParams::slot is used -> (N, D).
+Tensor gather(Graph& g, Tensor data, Tensor indices, Binarize binarize = Binarize::none);
+
+// ---- random numbers: ops/random.cpp, ops/philox.hpp (the CPU twin) -------------------------------------------------
+
+enum class Stream : uint32_t; // ops/philox.hpp: keeps the uses of one seed apart
+// Element i is drawn with the counter (element_base + i, draw, stream, step) of StepParams; the same on every device.
+Tensor random_uniform(Graph& g, Shape shape, Stream stream); // [0, 1)
+Tensor random_normal(Graph& g, Shape shape, Stream stream);
+
+// ---- the variational part: ops/rsample.cpp, ops/likelihood.cpp -----------------------------------------------------
+
+struct Rsample {
+    Tensor z;  // (N, D) = mu + exp(logvar / 2) eps
+    Tensor kl; // (N, D) nats
+};
+enum class KlEstimate : uint32_t {
+    analytic, // KL(N(mu, exp(logvar)) || N(0, 1)) = (mu^2 + exp(logvar) - 1 - logvar) / 2
+    sampled   // log q(z|x) - log p(z) at the drawn z, for importance weights; not differentiated
+};
+// mu, logvar (N, D). eps (N, D) is drawn inside (Stream::reparam), and again in the backward pass, unless it is given.
+// Kingma and Welling 2013, section 2.4 and appendix B.
+Rsample rsample(Graph& g, Tensor mu, Tensor logvar, Tensor eps = {}, KlEstimate kl = KlEstimate::analytic);
+
+// -scale log p(x | logits) summed over each row's elements: x, logits (N, D) -> (N). Loss and gradient in one pass.
+Tensor bernoulli_nll(Graph& g, Tensor x, Tensor logits, float scale = 1);
+// -scale log N(x; mean, sigma^2): x, mean (N, D); log_sigma (1), constant or learned -> (N).
+Tensor gaussian_nll(Graph& g, Tensor x, Tensor mean, Tensor log_sigma, float scale = 1);
+
+// ---- optimizers: ops/optimizer.cpp ---------------------------------------------------------------------------------
+
+// All update `weights` (n) in place from `gradients` (n), with the step's learning rate. `norm` (1) is the sum of
+// squares of the gradients: with StepParams::clip_norm > 0 they are scaled down to that norm. A norm that is not
+// finite sets `halted` (1, u32), after which no update happens any more: the weights stay as they were before the
+// first bad step.
+struct OptimizerState {
+    Tensor weights, gradients, norm, halted;
+};
+void sgd(Graph& g, const OptimizerState& state, Tensor velocity, float momentum, float weight_decay);
+// Adam (Kingma and Ba 2014); with decoupled_decay AdamW (Loshchilov and Hutter 2017).
+struct AdamOptions {
+    float beta1 = 0.9f, beta2 = 0.999f, eps = 1e-8f, weight_decay = 0;
+    bool decoupled_decay = false;
+};
+void adam(Graph& g, const OptimizerState& state, Tensor m, Tensor v, const AdamOptions& options);
+
+// ---- statistics: ops/gather.cpp ------------------------------------------------------------------------------------
+
+// Writes x (n elements) to ring (slots, width) at [StepParams::slot, offset].
+void ring_store(Graph& g, Tensor x, Tensor ring, int64_t offset);
+
+} // namespace vkvae

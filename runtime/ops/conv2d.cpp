@@ -1,0 +1,152 @@
+// 2-D convolution and its transpose. One geometry, three products (shaders/conv/conv2d.comp):
+//
+//   y = conv(x, w)             forward          dx = conv^T(dy, w)    input gradient
+//   x = conv^T(y, w)           input gradient   dy = conv(dx, w)      forward
+//   dw = x (*) dy              weight gradient of both; db = sum of the output's gradient over all positions
+#include "ops/activation.hpp"
+#include "ops/gemm.hpp"
+
+#include <algorithm>
+
+namespace vkvae {
+namespace {
+
+// Of the convolution x (batch, h, w, c) -> y (batch, oh, ow, o); a transposed convolution runs it backwards.
+struct Geometry {
+    uint32_t batch, h, w, c;
+    uint32_t oh, ow, o;
+    uint32_t kh, kw, stride;
+    int32_t pad_top, pad_left;
+    uint32_t k_chunk;
+};
+
+enum class Pass { forward, input_gradient, weight_gradient };
+
+void lower_conv(Lowering& l, Pass pass, Geometry s, Tensor a, Tensor b, Tensor bias, Tensor result,
+                Activation activation) {
+    uint64_t m = 0, n = s.o, k = 0, phases = 1;
+    const char* name = "";
+    switch (pass) {
+    case Pass::forward:
+        name = "conv2d_forward";
+        m = uint64_t(s.batch) * s.oh * s.ow;
+        k = uint64_t(s.kh) * s.kw * s.c;
+        break;
+    case Pass::weight_gradient:
+        name = "conv2d_weight_gradient";
+        m = uint64_t(s.kh) * s.kw * s.c;
+        k = uint64_t(s.batch) * s.oh * s.ow;
+        break;
+    case Pass::input_gradient: // the largest phase
+        name = "conv2d_input_gradient";
+        m = uint64_t(s.batch) * ((s.h + s.stride - 1) / s.stride) * ((s.w + s.stride - 1) / s.stride);
+        n = s.c;
+        k = uint64_t((s.kh + s.stride - 1) / s.stride) * ((s.kw + s.stride - 1) / s.stride) * s.o;
+        phases = uint64_t(s.stride) * s.stride;
+        break;
+    }
+    Gemm gemm = choose_gemm(l.caps, m, n, k, pass == Pass::weight_gradient);
+    bool split = gemm.slices > 1;
+    Tensor target = split ? l.scratch({gemm.slices, int64_t(m), int64_t(n)}, "partial sums") : result;
+    std::vector<uint32_t> constants = gemm.constants;
+    constants.insert(constants.end(), {uint32_t(bool(bias)), uint32_t(activation)});
+    s.k_chunk = gemm.k_chunk;
+    if (pass == Pass::input_gradient)
+        gemm.groups[2] = uint32_t(phases);
+    l.dispatch({.shader = find_shader(name + gemm.suffix),
+                .constants = constants,
+                .buffers = {a, b, bias ? bias : b, target},
+                .push = push_words(s),
+                .groups = gemm.groups,
+                .name = name});
+    if (split)
+        lower_reduce(l, target, result, ReduceOp::sum, 1, gemm.slices, m * n, 1);
+}
+
+Tensor add_pass(Graph& g, Pass pass, const Geometry& s, Tensor a, Tensor b, Shape shape) {
+    static const char* const names[] = {"conv2d", "conv2d_input_gradient", "conv2d_weight_gradient"};
+    Tensor result = g.tensor(std::move(shape), names[int(pass)]);
+    g.add({.op = names[int(pass)],
+           .in = {a, b},
+           .out = {result},
+           .lower = [=](Lowering& l) { lower_conv(l, pass, s, a, b, {}, result, Activation::none); },
+           .adjoint = {}});
+    return result;
+}
+
+// `forward` says whether the layer runs the geometry from x to y (conv2d) or from y to x (conv_transpose2d).
+Tensor conv_layer(Graph& g, bool forward, const Geometry& s, Tensor in, Tensor w, Tensor bias, Activation activation) {
+    if (!derivative_from_output(activation))
+        return activate(g, conv_layer(g, forward, s, in, w, bias, Activation::none), activation);
+    Shape x_shape = {s.batch, s.h, s.w, s.c}, y_shape = {s.batch, s.oh, s.ow, s.o};
+    Tensor out = g.tensor(forward ? y_shape : x_shape, forward ? "conv2d" : "conv_transpose2d");
+    std::vector<Tensor> inputs = {in, w};
+    if (bias)
+        inputs.push_back(bias);
+    Shape w_shape = g.shape(w);
+    g.add({.op = forward ? "conv2d" : "conv_transpose2d",
+           .in = inputs,
+           .out = {out},
+           .lower =
+               [=](Lowering& l) {
+                   Pass pass = forward ? Pass::forward : Pass::input_gradient;
+                   lower_conv(l, pass, s, in, w, bias, out, activation);
+               },
+           .adjoint =
+               [=](Adjoint& d) {
+                   Graph& graph = d.graph;
+                   Tensor dp = activation_gradient(graph, d.dy[0], {}, out, activation);
+                   if (d.wanted[0])
+                       d.dx[0] = forward ? add_pass(graph, Pass::input_gradient, s, dp, w, x_shape)
+                                         : add_pass(graph, Pass::forward, s, dp, w, y_shape);
+                   if (d.wanted[1])
+                       d.dx[1] = forward ? add_pass(graph, Pass::weight_gradient, s, in, dp, w_shape)
+                                         : add_pass(graph, Pass::weight_gradient, s, dp, in, w_shape);
+                   if (bias && d.wanted[2])
+                       d.dx[2] = sum(graph, dp, 0, 3);
+               }});
+    return out;
+}
+
+void check_layer(Graph& g, const char* name, Tensor x, Tensor w, Tensor bias, const Conv2d& o, size_t in_axis,
+                 size_t out_axis) {
+    const Shape &sx = g.shape(x), &sw = g.shape(w);
+    require(sx.size() == 4 && sw.size() == 4, name, ": x must be (N, H, W, C) and w 4-dimensional, got ", to_text(sx),
+            " and ", to_text(sw));
+    require(sx[3] == sw[in_axis], name, ": x ", to_text(sx), " has ", sx[3], " channels, the weight ", to_text(sw),
+            " takes ", sw[in_axis]);
+    require(!bias || g.shape(bias) == Shape{sw[out_axis]}, name, ": the bias does not fit the weight ", to_text(sw));
+    require(o.stride >= 1 && o.stride <= 64, name, ": stride ", o.stride);
+    require(std::min({o.pad_top, o.pad_left, o.pad_bottom, o.pad_right}) >= 0, name, ": negative padding");
+}
+
+} // namespace
+
+Tensor conv2d(Graph& g, Tensor x, Tensor w, Tensor bias, const Conv2d& o, Activation activation) {
+    check_layer(g, "conv2d", x, w, bias, o, 2, 3);
+    const Shape &sx = g.shape(x), &sw = g.shape(w);
+    int64_t oh = sx[1] + o.pad_top + o.pad_bottom - sw[0], ow = sx[2] + o.pad_left + o.pad_right - sw[1];
+    require(oh >= 0 && ow >= 0, "conv2d: the kernel ", sw[0], "x", sw[1], " is larger than the padded input of x ",
+            to_text(sx));
+    Geometry s = {uint32_t(sx[0]), uint32_t(sx[1]), uint32_t(sx[2]), uint32_t(sx[3]),
+                  uint32_t(oh / o.stride + 1), uint32_t(ow / o.stride + 1), uint32_t(sw[3]),
+                  uint32_t(sw[0]), uint32_t(sw[1]), uint32_t(o.stride), o.pad_top, o.pad_left, 0};
+    return conv_layer(g, true, s, x, w, bias, activation);
+}
+
+Tensor conv_transpose2d(Graph& g, Tensor x, Tensor w, Tensor bias, const Conv2d& o, int output_padding,
+                        Activation activation) {
+    check_layer(g, "conv_transpose2d", x, w, bias, o, 3, 2);
+    require(output_padding >= 0 && output_padding < o.stride, "conv_transpose2d: output_padding ", output_padding,
+            " must be less than the stride ", o.stride);
+    const Shape &sx = g.shape(x), &sw = g.shape(w);
+    int64_t h = (sx[1] - 1) * o.stride - o.pad_top - o.pad_bottom + sw[0] + output_padding;
+    int64_t width = (sx[2] - 1) * o.stride - o.pad_left - o.pad_right + sw[1] + output_padding;
+    require(h > 0 && width > 0, "conv_transpose2d: the padding leaves nothing of x ", to_text(sx));
+    Geometry s = {uint32_t(sx[0]), uint32_t(h), uint32_t(width), uint32_t(sw[2]),
+                  uint32_t(sx[1]), uint32_t(sx[2]), uint32_t(sx[3]),
+                  uint32_t(sw[0]), uint32_t(sw[1]), uint32_t(o.stride), o.pad_top, o.pad_left, 0};
+    return conv_layer(g, false, s, x, w, bias, activation);
+}
+
+} // namespace vkvae

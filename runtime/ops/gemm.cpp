@@ -1,0 +1,57 @@
+// Choice of driver and tile for every implicit or explicit matrix product.
+#include "ops/gemm.hpp"
+
+#include <algorithm>
+
+namespace vkvae {
+namespace {
+
+uint64_t divide_up(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
+
+// The barrier-free subgroup tile is for software devices: there a barrier costs a coroutine switch per work item, and
+// the broadcast saves loads. Sizes measured on lavapipe; GPUs get the shared-memory tile.
+bool use_subgroup_driver(const Caps& caps) {
+    bool known_size = caps.subgroup_size == 4 || caps.subgroup_size == 8 || caps.subgroup_size == 16;
+    return caps.is_cpu() && caps.subgroup && known_size;
+}
+
+} // namespace
+
+Gemm choose_gemm(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, bool may_split) {
+    Gemm gemm;
+    uint64_t wanted_groups = 0, k_step = 0;
+    if (use_subgroup_driver(caps)) {
+        uint32_t lanes = caps.subgroup_size;
+        uint32_t vectors = n > lanes * 4 ? 2 : 1;
+        uint32_t rows = m > 8 ? 16 : 8;
+        gemm.suffix = "_subgroup";
+        gemm.constants = {lanes, rows, vectors};
+        gemm.tile_m = rows;
+        gemm.tile_n = lanes * 4 * vectors;
+        wanted_groups = 16; // software devices have few cores; some slack evens the load
+        k_step = lanes;
+    } else {
+        // 64x64 needs 256 work items; smaller problems and smaller devices take 32x32 with 64.
+        bool large = caps.max_invocations >= 256 && m > 32 && n > 32 && divide_up(m, 64) * divide_up(n, 64) >= 16;
+        uint32_t tile = large ? 64 : 32;
+        gemm.suffix = "_tile";
+        gemm.constants = {tile * tile / 16, tile, tile};
+        gemm.tile_m = gemm.tile_n = tile;
+        wanted_groups = 256;
+        k_step = 16;
+    }
+    uint64_t tiles = divide_up(m, gemm.tile_m) * divide_up(n, gemm.tile_n);
+    if (may_split && tiles < wanted_groups) {
+        // At least 256 products a slice, so that writing and adding the partial sums stays small beside them.
+        uint64_t most = std::max<uint64_t>(1, k / 256);
+        gemm.slices = uint32_t(std::clamp<uint64_t>(wanted_groups / tiles, 1, most));
+    }
+    gemm.k_chunk = uint32_t(divide_up(divide_up(k, gemm.slices), k_step) * k_step);
+    gemm.slices = uint32_t(divide_up(k, gemm.k_chunk));
+    uint64_t x = std::min(tiles, caps.max_group_count), y = divide_up(tiles, x);
+    require(y <= caps.max_group_count, "a matrix product of ", m, " x ", n, " has more tiles than the device takes");
+    gemm.groups = {uint32_t(x), uint32_t(y), gemm.slices};
+    return gemm;
+}
+
+} // namespace vkvae

@@ -1,0 +1,25 @@
+// Which driver and tile of shaders/common/gemm.glsl to use, shared by matmul and the convolutions.
+#pragma once
+
+#include "vkvae/graph.hpp"
+
+namespace vkvae {
+
+struct Gemm {
+    std::string suffix;              // "_subgroup" or "_tile"
+    std::vector<uint32_t> constants; // specialization constants 0 to 2; the kernel's own start at 3
+    uint32_t tile_m = 0, tile_n = 0;
+    uint32_t slices = 1, k_chunk = 0; // split of k; slices > 1 leaves partial sums
+    std::array<uint32_t, 3> groups = {1, 1, 1};
+};
+
+// For C (m, n) = sum over k. `batches` products of that size share the dispatch along z (phases of a convolution).
+// With may_split, long sums that leave the device idle are split into slices of k, always the same for one shape.
+Gemm choose_gemm(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, bool may_split);
+
+// sum, mean or max over the middle of x (outer, axis, inner) -> y (outer, inner), times `factor`.
+enum class ReduceOp : uint32_t { sum, max, sum_of_squares };
+void lower_reduce(Lowering& l, Tensor x, Tensor y, ReduceOp op, uint64_t outer, uint64_t axis, uint64_t inner,
+                  float factor);
+
+} // namespace vkvae

@@ -1,0 +1,105 @@
+// Matrix product and linear layer.
+//
+//   C = op(A) op(B)        dA = dC op(B)^T (or its transpose), dB = op(A)^T dC (or its transpose)
+//   y = act(x w + b)       dp = dy act'(y);  dx = dp w^T,  dw = x^T dp,  db = sum over rows of dp
+//
+// Kernels: shaders/matmul/matmul.comp on shaders/common/gemm.glsl.
+#include "ops/activation.hpp"
+#include "ops/gemm.hpp"
+
+namespace vkvae {
+namespace {
+
+struct MatmulShape {
+    uint64_t m, n, k;
+};
+
+void lower_matmul(Lowering& l, Tensor a, Tensor b, Tensor bias, Tensor c, const MatmulShape& s, bool ta, bool tb,
+                  Activation activation) {
+    bool plain = !bias && activation == Activation::none;
+    Gemm gemm = choose_gemm(l.caps, s.m, s.n, s.k, plain);
+    bool split = gemm.slices > 1;
+    Tensor target = split ? l.scratch({gemm.slices, int64_t(s.m), int64_t(s.n)}, "partial sums") : c;
+    std::vector<uint32_t> constants = gemm.constants;
+    constants.insert(constants.end(), {uint32_t(ta), uint32_t(tb), uint32_t(bool(bias)), uint32_t(activation),
+                                       uint32_t(!tb && s.n % 4 == 0)});
+    struct Push {
+        uint32_t m, n, k, k_chunk;
+    } push = {uint32_t(s.m), uint32_t(s.n), uint32_t(s.k), gemm.k_chunk};
+    std::string name = "matmul" + gemm.suffix;
+    l.dispatch({.shader = find_shader(name),
+                .constants = constants,
+                .buffers = {a, b, bias ? bias : b, target},
+                .push = push_words(push),
+                .groups = gemm.groups,
+                .name = concat_text("matmul_", ta ? "t" : "n", tb ? "t" : "n")});
+    if (split)
+        lower_reduce(l, target, c, ReduceOp::sum, 1, gemm.slices, s.m * s.n, 1);
+}
+
+} // namespace
+
+Tensor matmul(Graph& g, Tensor a, Tensor b, bool ta, bool tb) {
+    const Shape &sa = g.shape(a), &sb = g.shape(b);
+    require(sa.size() == 2 && sb.size() == 2, "matmul takes matrices, got ", to_text(sa), " and ", to_text(sb));
+    int64_t m = sa[ta ? 1 : 0], k = sa[ta ? 0 : 1], n = sb[tb ? 0 : 1];
+    require(sb[tb ? 1 : 0] == k, "matmul of ", to_text(sa), ta ? " transposed" : "", " and ", to_text(sb),
+            tb ? " transposed" : "", ": the inner sizes differ");
+    Tensor c = g.tensor({m, n}, "matmul");
+    g.add({.op = "matmul",
+           .in = {a, b},
+           .out = {c},
+           .lower =
+               [=](Lowering& l) {
+                   lower_matmul(l, a, b, {}, c, {uint64_t(m), uint64_t(n), uint64_t(k)}, ta, tb, Activation::none);
+               },
+           .adjoint =
+               [=](Adjoint& d) {
+                   Graph& graph = d.graph;
+                   Tensor dc = d.dy[0];
+                   if (d.wanted[0])
+                       d.dx[0] = ta ? matmul(graph, b, dc, tb, true) : matmul(graph, dc, b, false, !tb);
+                   if (d.wanted[1])
+                       d.dx[1] = tb ? matmul(graph, dc, a, true, ta) : matmul(graph, a, dc, !ta, false);
+               }});
+    return c;
+}
+
+Tensor linear(Graph& g, Tensor x, Tensor w, Tensor bias, Activation activation) {
+    Shape sx = g.shape(x), sw = g.shape(w);
+    require(sw.size() == 2 && !sx.empty() && sx.back() == sw[0], "linear: x ", to_text(sx), " does not fit the weight ",
+            to_text(sw), " (in, out)");
+    require(!bias || g.shape(bias) == Shape{sw[1]}, "linear: the bias ", bias ? to_text(g.shape(bias)) : "",
+            " does not fit the weight ", to_text(sw), " (in, out)");
+    if (!derivative_from_output(activation))
+        return activate(g, linear(g, x, w, bias, Activation::none), activation);
+    int64_t k = sw[0], n = sw[1], m = element_count(sx) / k;
+    Shape sy = sx;
+    sy.back() = n;
+    Tensor y = g.tensor(sy, "linear");
+    std::vector<Tensor> in = {x, w};
+    if (bias)
+        in.push_back(bias);
+    g.add({.op = "linear",
+           .in = in,
+           .out = {y},
+           .lower =
+               [=](Lowering& l) {
+                   lower_matmul(l, x, w, bias, y, {uint64_t(m), uint64_t(n), uint64_t(k)}, false, false, activation);
+               },
+           .adjoint =
+               [=](Adjoint& d) {
+                   Graph& graph = d.graph;
+                   Tensor dp = activation_gradient(graph, d.dy[0], {}, y, activation);
+                   dp = reshape(graph, dp, {m, n});
+                   if (d.wanted[0])
+                       d.dx[0] = reshape(graph, matmul(graph, dp, w, false, true), sx);
+                   if (d.wanted[1])
+                       d.dx[1] = matmul(graph, reshape(graph, x, {m, k}), dp, true, false);
+                   if (bias && d.wanted[2])
+                       d.dx[2] = sum(graph, dp, 0, 1);
+               }});
+    return y;
+}
+
+} // namespace vkvae

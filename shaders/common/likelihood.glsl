@@ -1,0 +1,48 @@
+// The driver of all likelihoods: one work item adds every chunks-th element of a row and leaves the gradient.
+//   x, p (N, D) -> partial (N, chunks), dp (N, D)
+// The including kernel defines   float nll(float x, float p)   and   float nll_gradient(float x, float p),
+// and with HAS_SIGMA             float nll_sigma_gradient(float x, float p)   of a log scale in log_sigma[0].
+layout(constant_id = 1) const bool GRADIENT = true;
+layout(constant_id = 2) const bool SIGMA_GRADIENT = false;
+layout(push_constant) uniform Push {
+    uint count, width, chunks;
+    float factor;
+};
+layout(set = 0, binding = 0) readonly restrict buffer X { float x_data[]; };
+layout(set = 0, binding = 1) readonly restrict buffer P { float p_data[]; };
+layout(set = 0, binding = 2) writeonly buffer Partial { float partial[]; };
+layout(set = 0, binding = 3) writeonly buffer Dp { float dp[]; };
+#ifdef HAS_SIGMA
+layout(set = 0, binding = 4) readonly restrict buffer Sigma { float log_sigma[]; };
+layout(set = 0, binding = 5) writeonly buffer SigmaPartial { float sigma_partial[]; };
+#endif
+
+float nll(float x, float p);
+float nll_gradient(float x, float p);
+#ifdef HAS_SIGMA
+float nll_sigma_gradient(float x, float p);
+#endif
+
+void main() {
+    uint index = global_index();
+    if (index >= count)
+        return;
+    uint row = index / chunks;
+    float total = 0.0, sigma_total = 0.0;
+    for (uint d = index % chunks; d < width; d += chunks) {
+        uint at = row * width + d;
+        float x = x_data[at], p = p_data[at];
+        total += nll(x, p);
+        if (GRADIENT)
+            dp[at] = factor * nll_gradient(x, p);
+#ifdef HAS_SIGMA
+        if (SIGMA_GRADIENT)
+            sigma_total += nll_sigma_gradient(x, p);
+#endif
+    }
+    partial[index] = factor * total;
+#ifdef HAS_SIGMA
+    if (SIGMA_GRADIENT)
+        sigma_partial[index] = factor * sigma_total;
+#endif
+}

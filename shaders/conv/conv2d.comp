@@ -1,0 +1,154 @@
+// 2-D convolution as implicit matrix products; nothing is unrolled into memory. With
+//   x (N, H, W, C)   w (KH, KW, C, O)   y (N, OH, OW, O)   iy = oy stride - pad_top + r,  ix = ox stride - pad_left + s
+//
+//   FORWARD          y[n,oy,ox,o]  = act(bias[o] + sum over r,s,c of x[n,iy,ix,c] w[r,s,c,o])
+//                    rows (n,oy,ox), columns o, k = (r,s,c)
+//   INPUT_GRADIENT   x[n,iy,ix,c]  = act(bias[c] + sum over r,s,o of y[n,oy,ox,o] w[r,s,c,o])   (transposed convolution)
+//                    rows (n,iy,ix), columns c, k = (r,s,o). By phases: only taps with r = (iy + pad_top) mod stride
+//                    (and so for s) meet an output, so each of the stride^2 phases (z) is a dense product of its own.
+//   WEIGHT_GRADIENT  w[r,s,c,o]    = sum over n,oy,ox of x[n,iy,ix,c] y[n,oy,ox,o]
+//                    rows (r,s,c), columns o, k = (n,oy,ox), split over z into slices of partial sums
+//
+// Source: Chetlur et al. 2014, "cuDNN: Efficient Primitives for Deep Learning", section 3.
+//
+// variants: conv2d_forward_subgroup -DFORWARD -DSUBGROUP | conv2d_forward_tile -DFORWARD | conv2d_input_gradient_subgroup -DINPUT_GRADIENT -DSUBGROUP | conv2d_input_gradient_tile -DINPUT_GRADIENT | conv2d_weight_gradient_subgroup -DWEIGHT_GRADIENT -DSUBGROUP | conv2d_weight_gradient_tile -DWEIGHT_GRADIENT
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_control_flow_attributes : require
+#ifdef SUBGROUP
+#extension GL_KHR_shader_subgroup_ballot : require
+#endif
+
+layout(constant_id = 3) const bool HAS_BIAS = false;
+layout(constant_id = 4) const uint ACTIVATION = 0;
+
+layout(push_constant) uniform Push {
+    uint batch, h, w, c;
+    uint oh, ow, o;
+    uint kh, kw, stride;
+    int pad_top, pad_left;
+    uint k_chunk;
+};
+layout(set = 0, binding = 0) readonly restrict buffer A { float a_data[]; };
+layout(set = 0, binding = 1) readonly restrict buffer B { float b_data[]; };
+layout(set = 0, binding = 2) readonly restrict buffer Bias { float bias[]; };
+layout(set = 0, binding = 3) writeonly restrict buffer Result { float result[]; };
+
+#include "common/activation.glsl"
+
+float finish(uint column, float value) {
+    if (HAS_BIAS)
+        value += bias[column];
+    return activate(ACTIVATION, value);
+}
+
+// A position of the picture that a tap is added to, and a tap; `at` are offsets into a_data.
+struct Pixel {
+    int at, y, x;
+};
+struct Offset {
+    int at, y, x;
+    uint index; // into b_data, before the column
+};
+
+Pixel output_pixel(uint index) { // (n, oy, ox): the corner of its window in x
+    uint ox = index % ow, oy = index / ow % oh, n = index / ow / oh;
+    int y = int(oy * stride) - pad_top, x = int(ox * stride) - pad_left;
+    return Pixel(((int(n * h) + y) * int(w) + x) * int(c), y, x);
+}
+Offset kernel_tap(uint index) { // (r, s, c)
+    uint channel = index % c, s = index / c % kw, r = index / c / kw;
+    return Offset(int((r * w + s) * c + channel), int(r), int(s), index * o);
+}
+float load_inside(int y, int x, uint height, uint width, int at) {
+    bool inside = uint(y) < height && uint(x) < width; // negative numbers become large
+    float value = a_data[inside ? at : 0];
+    return inside ? value : 0.0;
+}
+
+#if defined(FORWARD)
+
+#define Row Pixel
+#define Tap Offset
+uint gemm_m() { return batch * oh * ow; }
+uint gemm_n() { return o; }
+uint gemm_k() { return kh * kw * c; }
+Row row_state(uint row) { return output_pixel(row); }
+Tap tap_state(uint tap) { return kernel_tap(tap); }
+float load_a(Row row, Tap tap) { return load_inside(row.y + tap.y, row.x + tap.x, h, w, row.at + tap.at); }
+float load_b(Tap tap, uint column) { return b_data[tap.index + column]; }
+void store_c(uint row, uint column, float value) { result[row * o + column] = finish(column, value); }
+
+#elif defined(WEIGHT_GRADIENT)
+
+#define A_ALONG_M true
+#define Row Offset
+struct Tap {
+    Pixel pixel;
+    uint index;
+};
+uint gemm_m() { return kh * kw * c; }
+uint gemm_n() { return o; }
+uint gemm_k() { return batch * oh * ow; }
+Row row_state(uint row) { return kernel_tap(row); }
+Tap tap_state(uint tap) { return Tap(output_pixel(tap), tap * o); }
+float load_a(Row row, Tap tap) {
+    return load_inside(row.y + tap.pixel.y, row.x + tap.pixel.x, h, w, row.at + tap.pixel.at);
+}
+float load_b(Tap tap, uint column) { return b_data[tap.index + column]; }
+void store_c(uint row, uint column, float value) {
+    result[(gl_WorkGroupID.z * gemm_m() + row) * o + column] = value;
+}
+
+#else
+
+// Phase (py, px): rows are iy = first_y + stride j, taps r = py + stride t; then oy = j + base_y - t.
+uint phase_y() { return gl_WorkGroupID.z / stride; }
+uint phase_x() { return gl_WorkGroupID.z % stride; }
+uint first_of(uint phase, int pad) { return uint((int(phase) - pad % int(stride) + int(stride)) % int(stride)); }
+uint count_of(uint first, uint size) { return first < size ? (size - first + stride - 1) / stride : 0; }
+uint taps_of(uint phase, uint size) { return phase < size ? (size - phase + stride - 1) / stride : 0; }
+uint rows_y() { return count_of(first_of(phase_y(), pad_top), h); }
+uint rows_x() { return count_of(first_of(phase_x(), pad_left), w); }
+
+#define B_ALONG_K true
+#define Row Pixel
+#define Tap Offset
+uint gemm_m() { return batch * rows_y() * rows_x(); }
+uint gemm_n() { return c; }
+uint gemm_k() { return taps_of(phase_y(), kh) * taps_of(phase_x(), kw) * o; }
+
+uvec3 input_pixel(uint row) { // (n, iy, ix)
+    uint ny = rows_y(), nx = rows_x();
+    return uvec3(row / nx / ny, first_of(phase_y(), pad_top) + row / nx % ny * stride,
+                 first_of(phase_x(), pad_left) + row % nx * stride);
+}
+Row row_state(uint row) {
+    uvec3 p = input_pixel(row);
+    int y = (int(p.y) + pad_top - int(phase_y())) / int(stride), x = (int(p.z) + pad_left - int(phase_x())) / int(stride);
+    return Pixel(((int(p.x * oh) + y) * int(ow) + x) * int(o), y, x);
+}
+Tap tap_state(uint tap) {
+    uint taps = max(taps_of(phase_x(), kw), 1);
+    uint channel = tap % o, tx = tap / o % taps, ty = tap / o / taps;
+    uint r = phase_y() + ty * stride, s = phase_x() + tx * stride;
+    return Offset(int(channel) - int((ty * ow + tx) * o), int(ty), int(tx), (r * kw + s) * c * o + channel);
+}
+float load_a(Row row, Tap tap) { return load_inside(row.y - tap.y, row.x - tap.x, oh, ow, row.at + tap.at); }
+float load_b(Tap tap, uint column) { return b_data[tap.index + column * o]; }
+void store_c(uint row, uint column, float value) {
+    uvec3 p = input_pixel(row);
+    result[((p.x * h + p.y) * w + p.z) * c + column] = finish(column, value);
+}
+
+#endif
+
+#include "common/gemm.glsl"
+
+void main() {
+#ifdef INPUT_GRADIENT
+    gemm_main(0, gemm_k());
+#else
+    gemm_main(gl_WorkGroupID.z, k_chunk);
+#endif
+}

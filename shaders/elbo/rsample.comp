@@ -1,0 +1,59 @@
+// z = mu + exp(logvar/2) eps with its KL term, or the gradients of both. All (N, D). Math: runtime/ops/rsample.cpp.
+//
+// variants: rsample | rsample_gradient -DGRADIENT
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "common/activation.glsl"
+#include "common/index.glsl"
+#include "common/random.glsl"
+#include "common/step.glsl"
+
+layout(constant_id = 1) const bool EPS_GIVEN = false;
+const uint KL_ANALYTIC = 0, KL_SAMPLED = 1;
+layout(constant_id = 2) const uint KL = KL_ANALYTIC;
+layout(push_constant) uniform Push { uint count; };
+layout(set = 0, binding = 0) readonly restrict buffer Mu { float mu[]; };
+layout(set = 0, binding = 1) readonly restrict buffer Logvar { float logvar[]; };
+layout(set = 0, binding = 2) readonly restrict buffer Eps { float eps_given[]; };
+
+float draw_eps(uint i) {
+    if (EPS_GIVEN)
+        return eps_given[i];
+    return random_normal(uvec2(params.seed_lo, params.seed_hi), STREAM_REPARAM, params.step, params.draw,
+                         params.element_base + i);
+}
+
+// exp(20) is as wide as a posterior needs to be; beyond exp(88) the KL would be infinite.
+const float LOGVAR_MIN = -30.0, LOGVAR_MAX = 20.0;
+
+#ifdef GRADIENT
+layout(set = 0, binding = 3) readonly restrict buffer Dz { float dz[]; };
+layout(set = 0, binding = 4) readonly restrict buffer Dkl { float dkl[]; };
+layout(set = 0, binding = 5) writeonly restrict buffer Dmu { float dmu[]; };
+layout(set = 0, binding = 6) writeonly restrict buffer Dlogvar { float dlogvar[]; };
+
+void main() {
+    uint i = global_index();
+    if (i >= count)
+        return;
+    float lv = clamp(logvar[i], LOGVAR_MIN, LOGVAR_MAX);
+    float d = 0.5 * (dz[i] * draw_eps(i) * exp(0.5 * lv) + dkl[i] * expm1_stable(lv));
+    dmu[i] = dz[i] + dkl[i] * mu[i];
+    dlogvar[i] = lv == logvar[i] ? d : 0.0;
+}
+#else
+layout(set = 0, binding = 3) writeonly restrict buffer Z { float z[]; };
+layout(set = 0, binding = 4) writeonly restrict buffer KlOut { float kl[]; };
+
+void main() {
+    uint i = global_index();
+    if (i >= count)
+        return;
+    float lv = clamp(logvar[i], LOGVAR_MIN, LOGVAR_MAX);
+    float m = mu[i], eps = draw_eps(i);
+    float value = m + exp(0.5 * lv) * eps;
+    z[i] = value;
+    // expm1(lv) - lv does not cancel near the prior, where exp(lv) - 1 - lv would.
+    kl[i] = KL == KL_ANALYTIC ? 0.5 * (m * m + (expm1_stable(lv) - lv)) : 0.5 * (value * value - eps * eps - lv);
+}
+#endif

@@ -1,0 +1,53 @@
+// Matrix product with optional transposes, bias and activation: C = act(op(A) op(B) + bias).
+//
+//   op(A) is (M, K): A stored (M, K), or (K, M) with TRANS_A;  op(B) is (K, N): stored (K, N), or (N, K) with TRANS_B
+//   bias (N);  C (slices, M, N): with more than one slice of k each holds a partial sum, without bias and activation
+//
+// variants: matmul_subgroup -DSUBGROUP | matmul_tile
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_control_flow_attributes : require
+#ifdef SUBGROUP
+#extension GL_KHR_shader_subgroup_ballot : require
+#endif
+
+layout(constant_id = 3) const bool TRANS_A = false;
+layout(constant_id = 4) const bool TRANS_B = false;
+layout(constant_id = 5) const bool HAS_BIAS = false;
+layout(constant_id = 6) const uint ACTIVATION = 0;
+layout(constant_id = 7) const bool B_IS_VECTOR = false; // (K, N) stored, N a multiple of 4
+
+layout(push_constant) uniform Push {
+    uint m, n, k, k_chunk;
+};
+layout(set = 0, binding = 0) readonly restrict buffer A { float a_data[]; };
+layout(set = 0, binding = 1) readonly restrict buffer B { float b_data[]; };
+layout(set = 0, binding = 1) readonly restrict buffer B4 { vec4 b_vectors[]; };
+layout(set = 0, binding = 2) readonly restrict buffer Bias { float bias[]; };
+layout(set = 0, binding = 3) writeonly restrict buffer C { float c_data[]; };
+
+#include "common/activation.glsl"
+
+#define Row uint
+#define Tap uint
+
+uint gemm_m() { return m; }
+uint gemm_n() { return n; }
+uint gemm_k() { return k; }
+Row row_state(uint row) { return TRANS_A ? row : row * k; }
+Tap tap_state(uint tap) { return tap; }
+float load_a(Row row, Tap tap) { return a_data[TRANS_A ? tap * m + row : row + tap]; }
+float load_b(Tap tap, uint column) { return b_data[TRANS_B ? column * k + tap : tap * n + column]; }
+#define LOAD_B_VECTOR
+vec4 load_b_vector(Tap tap, uint column) { return b_vectors[(tap * n + column) / 4]; }
+void store_c(uint row, uint column, float value) {
+    if (HAS_BIAS)
+        value += bias[column];
+    c_data[(gl_WorkGroupID.z * m + row) * n + column] = activate(ACTIVATION, value);
+}
+
+#define A_ALONG_M TRANS_A
+#define B_ALONG_K TRANS_B
+#include "common/gemm.glsl"
+
+void main() { gemm_main(gl_WorkGroupID.z, k_chunk); }

@@ -1,0 +1,53 @@
+// Data sets: whatever the user points at, turned into one array of images of one size.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace vkvae {
+
+enum class PixelType { u8, f32 };
+
+struct Dataset {
+    std::string name;       // "sprites" or the last part of the path
+    std::int64_t count = 0; // N
+    int height = 0, width = 0, channels = 0;
+    bool flat = false; // rows of numbers that are no pictures: height 1, width D, channels 1, any finite values
+    PixelType type = PixelType::u8;
+    std::vector<std::byte> pixels;        // (N, H, W, C), u8 0..255 or f32 in [0,1]
+    std::vector<std::uint8_t> labels;     // (N), or empty
+    std::vector<std::string> class_names; // indexed by labels, or empty
+    std::vector<float> factors;           // (N, factor_names.size()), indices 0, 1, ...; or empty
+    std::vector<std::string> factor_names;
+    std::uint64_t fingerprint = 0;    // XXH64 of shape, type and pixels
+    std::vector<std::string> skipped; // bad files, each with its reason
+};
+
+struct DatasetRequest {
+    std::string source;                      // see load_dataset
+    std::string split = "train";             // or "test"
+    int height = 0, width = 0, channels = 0; // the model's input; 0: the data's own (height and width go together)
+    std::int64_t limit = 0;                  // keep this many, chosen by the seed, in their order; 0: all
+    std::uint64_t seed = 0;
+};
+
+// Sources, first match wins:
+//   sprites, sprites:N  drawn by us: 64 x 64 x 3, labels, six known factors; N train (default 8192), N/8 test
+//   FILE.npy            u8, bool, f32 or f64: (N, H, W), (N, H, W, C), (N, C, H, W), or flat (N, D). The test split is
+//                       FILE_test.npy where it exists, else the last tenth
+//   FOLDER with IDX     train-images-idx3-ubyte, t10k-images-idx3-ubyte and their labels, each perhaps with .gz
+//   FOLDER of images    PNG and JPEG at any depth, sorted by path bytes; the first folder is the class. The test split
+//                       is train/ and test/ where both exist, else every tenth by a hash of the relative path
+// Images of another size or channel count than requested are cropped, resampled and converted (see fit_pixels).
+// Flat rows of H*W*C values become (H, W, C) images when the request says so. Bad image files are skipped and listed;
+// more than 1 % of them (and more than one) is an error. The result depends on nothing but the data and the request.
+// Memory: the data set once, and a file of it once more while loading.
+// Error(usage) for a bad request, Error(data) for bad data, with what to do about it.
+Dataset load_dataset(const DatasetRequest& request);
+
+inline constexpr std::uint64_t kMaxDatasetBytes = std::uint64_t{1} << 36;
+inline constexpr int kMaxDatasetSide = 8192;
+
+} // namespace vkvae
