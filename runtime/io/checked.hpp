@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <span>
 
 namespace vkvae {
 
@@ -15,6 +16,25 @@ inline bool product_within(std::initializer_list<std::uint64_t> factors, std::ui
         product *= factor;
     }
     return product <= limit;
+}
+
+// Bytes of an array. A zero among the sizes makes it 0, but the others must still have a product that fits, for whoever
+// multiplies them in another order later.
+inline bool shape_bytes(std::uint64_t item, std::span<const std::int64_t> shape, std::uint64_t limit,
+                        std::uint64_t& bytes) {
+    bool empty = false;
+    for (const std::int64_t n : shape) {
+        if (n < 0)
+            return false;
+        empty = empty || n == 0;
+    }
+    const std::uint64_t most = empty ? std::uint64_t{1} << 62 : limit;
+    bytes = item;
+    for (const std::int64_t n : shape)
+        if (n != 0 && !product_within({bytes, static_cast<std::uint64_t>(n)}, most, bytes))
+            return false;
+    bytes = empty ? 0 : bytes;
+    return bytes <= limit;
 }
 
 } // namespace vkvae

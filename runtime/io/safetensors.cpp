@@ -231,10 +231,9 @@ std::vector<TensorEntry> place_tensors(std::map<std::string, RawTensor>& raw, st
         const RawTensor& tensor = entry->second;
         const std::size_t item = dtype_bytes(tensor.dtype);
         require_data(item != 0, file, ": tensor '", name, "' has the unknown dtype '", tensor.dtype.substr(0, 32), "'");
-        std::uint64_t size = item;
-        for (const std::int64_t n : tensor.shape)
-            require_data(product_within({size, static_cast<std::uint64_t>(n)}, data.size(), size), file, ": tensor '",
-                         name, "' is larger than the file");
+        std::uint64_t size = 0;
+        require_data(shape_bytes(item, tensor.shape, data.size(), size), file, ": tensor '", name,
+                     "' is larger than the file");
         const std::uint64_t begin = tensor.offsets[0], end = tensor.offsets[1];
         require_data(begin == at, file, ": tensor '", name, "' begins at ", begin, ", the one before it ended at ", at);
         require_data(end >= begin && end - begin == size, file, ": tensor '", name, "' needs ", size,

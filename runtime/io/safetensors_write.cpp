@@ -42,10 +42,9 @@ void check_entry(const TensorEntry& tensor) {
     require(item != 0, "safetensors: tensor '", tensor.name, "' has the unknown dtype '", tensor.dtype, "'");
     require(tensor.shape.size() <= kMaxSafetensorsRank, "safetensors: tensor '", tensor.name, "' has ",
             tensor.shape.size(), " dimensions, the limit is ", kMaxSafetensorsRank);
-    std::uint64_t size = item;
-    for (const std::int64_t n : tensor.shape)
-        require(n >= 0 && product_within({size, static_cast<std::uint64_t>(n)}, kMaxSafetensorsBytes, size),
-                "safetensors: tensor '", tensor.name, "' has a negative dimension or is too large");
+    std::uint64_t size = 0;
+    require(shape_bytes(item, tensor.shape, kMaxSafetensorsBytes, size), "safetensors: tensor '", tensor.name,
+            "' has a negative dimension or is too large");
     require(tensor.data.size() == size, "safetensors: tensor '", tensor.name, "' needs ", size,
             " bytes by its shape and dtype, but has ", tensor.data.size());
 }

@@ -30,7 +30,11 @@ void write_flat_png(const fs::path& path, int width, int height, int channels, s
     write_png(path, width, height, channels, std::vector<std::uint8_t>(size, value));
 }
 
-void write_u8_npy(const fs::path& path, const std::string& type, const std::string& shape, const std::string& data) {
+std::string numbered(std::string name, int i) {
+    return (name += std::to_string(i)) += ".png";
+}
+
+void write_npy_bytes(const fs::path& path, const std::string& type, const std::string& shape, const std::string& data) {
     std::string dictionary = "{'descr': '" + type + "', 'fortran_order': False, 'shape': (" + shape + "), }\n";
     std::string text = "\x93NUMPY";
     text += {'\x01', '\x00', static_cast<char>(dictionary.size()), '\0'};
@@ -205,9 +209,9 @@ TEST_CASE("images directly in the folder have no labels") {
 TEST_CASE("images of different sizes need the model's size") {
     const TempFolder folder;
     for (int i = 0; i < 8; ++i)
-        write_flat_png(folder.path / ("a" + std::to_string(i) + ".png"), 4, 4, 3, 50);
+        write_flat_png(folder.path / numbered("a", i), 4, 4, 3, 50);
     for (int i = 0; i < 8; ++i)
-        write_flat_png(folder.path / ("b" + std::to_string(i) + ".png"), 9, 5, 3, 50);
+        write_flat_png(folder.path / numbered("b", i), 9, 5, 3, 50);
     const std::string source = path_text(folder.path);
     const Outcome outcome = load_outcome({.source = source});
     CHECK(outcome.status == Status::data);
@@ -222,14 +226,14 @@ TEST_CASE("images of different sizes need the model's size") {
 TEST_CASE("a few bad images are skipped and listed, many stop the run") {
     const TempFolder folder;
     for (int i = 0; i < 40; ++i)
-        write_flat_png(folder.path / ("ok" + std::to_string(i) + ".png"), 2, 2, 3, 9);
+        write_flat_png(folder.path / numbered("ok", i), 2, 2, 3, 9);
     std::vector<std::byte> broken = read_file(folder.path / "ok0.png", 1 << 20);
     broken.resize(broken.size() - 3);
     const auto break_file = [&](const std::string& name) { write_file_atomic(folder.path / name, broken); };
     // Names whose hash puts them into the training split.
     std::vector<std::string> names;
     for (int i = 0; names.size() < 3; ++i)
-        if (const std::string name = "zz" + std::to_string(i) + ".png"; hash_text(name) % 10 != 0)
+        if (const std::string name = numbered("zz", i); hash_text(name) % 10 != 0)
             names.push_back(name);
     const std::string source = path_text(folder.path);
     const std::int64_t good = load_dataset({.source = source}).count;
@@ -277,7 +281,7 @@ TEST_CASE("arrays of pictures: axes, split and types") {
     std::string data;
     for (int i = 0; i < 20 * 6; ++i)
         data += static_cast<char>(i);
-    write_u8_npy(path, "|u1", "20, 2, 3", data);
+    write_npy_bytes(path, "|u1", "20, 2, 3", data);
     const Dataset train = load_dataset({.source = source}), test = load_dataset({.source = source, .split = "test"});
     CHECK(train.name == "set");
     CHECK(train.count == 18);
@@ -287,27 +291,27 @@ TEST_CASE("arrays of pictures: axes, split and types") {
     CHECK(train.channels == 1);
     CHECK(pixel(test, 0) == 18 * 6);
     // A file for the test split beside it: then all of the first is for training.
-    write_u8_npy(folder.path / "set_test.npy", "|u1", "1, 2, 3", "abcdef");
+    write_npy_bytes(folder.path / "set_test.npy", "|u1", "1, 2, 3", "abcdef");
     CHECK(load_dataset({.source = source}).count == 20);
     CHECK(pixel(load_dataset({.source = source, .split = "test"}), 0) == 'a');
 
-    write_u8_npy(folder.path / "chw.npy", "|u1", "2, 3, 1, 2", "rRgGbBxXyYzZ"); // (N, C, H, W)
+    write_npy_bytes(folder.path / "chw.npy", "|u1", "2, 3, 1, 2", "rRgGbBxXyYzZ"); // (N, C, H, W)
     const Dataset chw = load_dataset({.source = path_text(folder.path / "chw.npy")});
     CHECK(chw.channels == 3);
     CHECK(chw.width == 2);
     CHECK(to_text(chw.pixels) == "rgbRGB");
 
-    write_u8_npy(folder.path / "bits.npy", "|b1", "2, 1, 2", std::string("\x00\x01\x01\x00", 4));
+    write_npy_bytes(folder.path / "bits.npy", "|b1", "2, 1, 2", std::string("\x00\x01\x01\x00", 4));
     const Dataset bits = load_dataset({.source = path_text(folder.path / "bits.npy")});
     CHECK(pixel(bits, 0) == 0);
     CHECK(pixel(bits, 1) == 255);
-    write_u8_npy(folder.path / "mask.npy", "|u1", "2, 1, 2", std::string("\x00\x01\x01\x00", 4));
+    write_npy_bytes(folder.path / "mask.npy", "|u1", "2, 1, 2", std::string("\x00\x01\x01\x00", 4));
     CHECK(load_outcome({.source = path_text(folder.path / "mask.npy")}).says("x * 255"));
-    write_u8_npy(folder.path / "line.npy", "|u1", "4", "abcd");
+    write_npy_bytes(folder.path / "line.npy", "|u1", "4", "abcd");
     CHECK(load_outcome({.source = path_text(folder.path / "line.npy")}).says("1 dimensions"));
-    write_u8_npy(folder.path / "none.npy", "|u1", "0, 2, 2", "");
+    write_npy_bytes(folder.path / "none.npy", "|u1", "0, 2, 2", "");
     CHECK(load_outcome({.source = path_text(folder.path / "none.npy")}).says("is empty"));
-    write_u8_npy(folder.path / "thin.npy", "|u1", "2, 0, 2", "");
+    write_npy_bytes(folder.path / "thin.npy", "|u1", "2, 0, 2", "");
     CHECK(load_outcome({.source = path_text(folder.path / "thin.npy")}).status == Status::data);
 }
 
@@ -356,7 +360,7 @@ TEST_CASE("doubles become floats") {
     const double values[] = {0.1, 0.2, 0.3, 0.4};
     std::string data(sizeof values, '\0');
     std::memcpy(data.data(), values, sizeof values);
-    write_u8_npy(folder.path / "d.npy", "<f8", "2, 1, 2", data);
+    write_npy_bytes(folder.path / "d.npy", "<f8", "2, 1, 2", data);
     const Dataset dataset = load_dataset({.source = path_text(folder.path / "d.npy")});
     CHECK(dataset.type == PixelType::f32);
     CHECK(value(dataset, 1) == 0.2f);

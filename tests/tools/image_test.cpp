@@ -21,7 +21,8 @@ Image sample_image(int width, int height, int channels) {
         for (int x = 0; x < width; ++x)
             for (int c = 0; c < channels; ++c) {
                 state = state * 1664525u + 1013904223u;
-                image.pixels.push_back(static_cast<std::uint8_t>(x * 9 + y * 5 + c * 40 + (state >> 28)));
+                image.pixels.push_back(
+                    static_cast<std::uint8_t>(x * 9 + y * 5 + c * 40 + static_cast<int>(state >> 28)));
             }
     return image;
 }
@@ -137,8 +138,7 @@ TEST_CASE("a file that claims more pixels than its bytes can hold is refused bef
 
 TEST_CASE("shrinking averages areas, growing interpolates, both exactly") {
     CHECK(fit_u8({0, 100, 200, 50}, {2, 2, 1}, {1, 1, 1}) == std::vector<std::uint8_t>{88}); // 87.5
-    CHECK(fit_u8({0, 30, 60, 0, 30, 60, 0, 30, 60}, {3, 3, 1}, {2, 2, 1}) ==
-          std::vector<std::uint8_t>{10, 50, 10, 50});
+    CHECK(fit_u8({0, 30, 60, 0, 30, 60, 0, 30, 60}, {3, 3, 1}, {2, 2, 1}) == std::vector<std::uint8_t>{10, 50, 10, 50});
     CHECK(fit_u8({0, 100}, {1, 2, 1}, {2, 4, 1}) == std::vector<std::uint8_t>{0, 25, 75, 100, 0, 25, 75, 100});
     const Image image = sample_image(11, 8, 3);
     CHECK(fit_u8(image.pixels, {8, 11, 3}, {8, 11, 3}) == image.pixels);

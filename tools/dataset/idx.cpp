@@ -77,15 +77,15 @@ std::size_t idx_rank(std::span<const std::byte> magic, const std::string& name) 
 // Reads the sizes; returns the bytes of data, at most `limit`.
 std::size_t idx_shape(std::span<const std::byte> sizes, std::uint64_t limit, const std::string& name,
                       std::vector<std::int64_t>& shape) {
-    std::uint64_t total = 1;
     for (std::size_t i = 0; i < sizes.size(); i += 4) {
-        std::uint64_t size = 0;
+        std::int64_t size = 0;
         for (std::size_t k = 0; k < 4; ++k)
-            size = size << 8 | std::to_integer<std::uint64_t>(sizes[i + k]);
-        require_data(product_within({total, size}, limit, total), name,
-                     ": truncated: the header claims more data than the file can hold");
-        shape.push_back(static_cast<std::int64_t>(size));
+            size = size << 8 | std::to_integer<std::int64_t>(sizes[i + k]);
+        shape.push_back(size);
     }
+    std::uint64_t total = 0;
+    require_data(shape_bytes(1, shape, limit, total), name,
+                 ": truncated: the header claims more data than the file can hold");
     return static_cast<std::size_t>(total);
 }
 

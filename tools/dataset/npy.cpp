@@ -174,10 +174,9 @@ NpyArray parse_npy(std::vector<std::byte> bytes, const std::string& name) {
     array.type = npy_type(header.type, name);
     array.shape = std::move(header.shape);
     const std::uint64_t left = bytes.size() - data;
-    std::uint64_t size = npy_type_bytes(array.type);
-    for (const std::int64_t n : array.shape)
-        require_data(product_within({size, static_cast<std::uint64_t>(n)}, left, size), name,
-                     ": truncated: the header claims more than the ", left, " bytes of data");
+    std::uint64_t size = 0;
+    require_data(shape_bytes(npy_type_bytes(array.type), array.shape, left, size), name,
+                 ": truncated: the header claims more than the ", left, " bytes of data");
     require_data(size == left, name, ": ", left, " bytes of data, the header claims ", size);
     bytes.erase(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(data));
     array.data = std::move(bytes);
@@ -212,13 +211,11 @@ std::vector<float> npy_to_f32(const NpyArray& array, const std::string& name) {
 
 void write_npy(const fs::path& path, std::span<const std::int64_t> shape, std::span<const float> values) {
     std::string dictionary = "{'descr': '<f4', 'fortran_order': False, 'shape': (";
-    std::uint64_t count = 1;
+    std::uint64_t count = 0;
     require(shape.size() <= kMaxNpyRank, "write_npy: ", shape.size(), " dimensions");
-    for (const std::int64_t n : shape) {
-        require(n >= 0 && product_within({count, static_cast<std::uint64_t>(n)}, kMaxNpyFile, count),
-                "write_npy: bad dimension ", n);
+    require(shape_bytes(1, shape, kMaxNpyFile, count), "write_npy: a negative dimension, or too large");
+    for (const std::int64_t n : shape)
         dictionary += std::to_string(n) + ",";
-    }
     require(count == values.size(), "write_npy: ", values.size(), " values for a shape of ", count);
     dictionary += "), }";
     // The data start at a multiple of 64, and the header ends with a newline, by the format.

@@ -181,6 +181,8 @@ std::string draw_evaluations(const std::vector<EvalRecord>& evals) {
 }
 
 std::string draw_settings(const Json& config) {
+    if (config.empty())
+        return {};
     Rows general;
     std::string groups;
     for (Json::const_iterator it = config.begin(); it != config.end(); ++it) {

@@ -36,6 +36,9 @@ std::size_t utf8_length(std::string_view text) {
 }
 
 std::string with_unit(double value, double base, std::span<const std::string_view> units) {
+    constexpr double kBeyondUnits = 1e16;
+    if (!std::isfinite(value) || std::fabs(value) > kBeyondUnits)
+        return format_number(value);
     std::size_t unit = 0;
     // 999.5 would print as 1000 with three digits
     while (unit + 1 < units.size() && std::fabs(value) >= (base == 1000.0 ? 999.5 : base)) {

@@ -179,8 +179,8 @@ std::string draw_loss_figures(const RunData& run) {
 std::string draw_figures(const RunData& run) {
     std::string out = draw_loss_figures(run);
     if (const double parameters = json_number(run.config, "parameters"); std::isfinite(parameters))
-        out += draw_figure(
-            {"Parameters", format_compact(parameters), "", parameters >= 1000 ? format_count(parameters) : "", ""});
+        out += draw_figure({"Parameters", format_compact(parameters), "",
+                            parameters >= 1000 && parameters < 1e15 ? format_count(parameters) : "", ""});
     bool estimated = false;
     if (const double seconds = training_seconds(run, &estimated); std::isfinite(seconds))
         out += draw_figure({"Training time", (estimated ? "≈ " : "") + time_text(seconds), "",
@@ -188,7 +188,7 @@ std::string draw_figures(const RunData& run) {
     if (const double rate = median_rate(run); std::isfinite(rate)) {
         const double memory = total_memory(run);
         out += draw_figure({"Throughput", format_compact(rate), "images/s",
-                            std::isfinite(memory) ? format_bytes(memory) + " of GPU memory" : "", ""});
+                            memory > 0 ? format_bytes(memory) + " of GPU memory" : "", ""});
     }
     const Json& device = json_object(run.config, "device");
     std::string name = json_text(device, "name");

@@ -39,12 +39,48 @@ Json parse(std::string_view text) {
     return Json::parse(text.begin(), text.end(), nullptr, false);
 }
 
+// JSON has no word for values that are not finite, but writers such as Python's use NaN, Infinity and -Infinity.
+// Outside of strings they become null, which means the same here.
+std::string without_bare_words(std::string_view line) {
+    std::string out;
+    bool quoted = false;
+    for (std::size_t at = 0; at < line.size(); ++at) {
+        std::size_t length = 0;
+        if (line[at] == '"')
+            quoted = !quoted;
+        else if (!quoted)
+            for (const std::string_view word : {"NaN", "-NaN", "Infinity", "-Infinity", "nan", "-nan", "inf", "-inf"})
+                if (line.substr(at).starts_with(word))
+                    length = word.size();
+        if (length > 0) {
+            out += "null";
+            at += length - 1;
+            continue;
+        }
+        out += line[at];
+        if (quoted && line[at] == '\\' && at + 1 < line.size())
+            out += line[++at]; // an escaped quote does not end the string
+    }
+    return out;
+}
+
+Json parse_line(std::string_view line) {
+    Json object = parse(line);
+    return object.is_discarded() ? parse(without_bare_words(line)) : object;
+}
+
 Json read_config(const std::filesystem::path& run_dir) {
     const std::filesystem::path path = run_dir / "config.json";
     if (!is_there(path))
         fail(Status::data, "no config.json in '", path_text(run_dir),
              "': not the directory of a run; give the one that 'vkvae train' wrote");
-    Json config = parse(read_text(path, kLargestJson));
+    const std::string text = read_text(path, kLargestJson);
+    Json config;
+    try {
+        config = Json::parse(text);
+    } catch (const Json::exception& error) {
+        fail(Status::data, "'", path_text(path), "' is not JSON: ", error.what());
+    }
     require_data(config.is_object(), "'", path_text(path), "' is not a JSON object");
     return config;
 }
@@ -117,7 +153,7 @@ void read_metrics(const std::filesystem::path& run_dir, RunData& run) {
         at = end + 1;
         if (line.find_first_not_of(" \t\r") == std::string_view::npos)
             continue;
-        const Json object = line.size() <= kLongestLine ? parse(line) : Json();
+        const Json object = line.size() <= kLongestLine ? parse_line(line) : Json();
         const bool good = object.is_object() && std::isfinite(json_number(object, "step"));
         const std::string kind = good ? json_text(object, "kind") : "";
         if (kind == "train") {

@@ -102,7 +102,7 @@ std::optional<Axis> x_axis_of(const std::vector<Line>& lines) {
         }
     if (lo > hi)
         return std::nullopt;
-    if (lo > 0 && lo < 0.1 * hi)
+    if (lo > 0 && (lo < 0.1 * hi || lo == hi))
         lo = 0; // the first record comes after a few steps; the run began at 0
     return widen({lo, hi}, 0.0, 0.0);
 }

@@ -24,9 +24,10 @@ bool environment_has(const char* name) {
 // The name is enough: asking the C library would need setlocale(), which changes how numbers print.
 bool locale_is_utf8() {
     for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
-        if (!environment_has(name))
-            continue;
-        std::string value = std::getenv(name);
+        const char* text = std::getenv(name);
+        if (text == nullptr || *text == '\0')
+            continue; // the next one counts
+        std::string value = text;
         std::transform(value.begin(), value.end(), value.begin(),
                        [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
         return value.find("utf-8") != std::string::npos || value.find("utf8") != std::string::npos;

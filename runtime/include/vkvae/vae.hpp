@@ -1,0 +1,289 @@
+// The domain: variational autoencoders, in the papers' words. A model is read from JSON, trained, sampled, evaluated
+// and saved here.
+//
+//   x (N, H, W, C) in [0,1]   q(z|x) = N(mu, exp(logvar))   z (N, D)   p(z) = N(0, I)   p(x|z) a likelihood
+//   -ELBO = nll + beta kl,  nll = -log p(x|z),  kl = KL(q(z|x) || p(z)): nats per sample, summed over elements,
+//   averaged over the batch. Kingma and Welling 2013, "Auto-Encoding Variational Bayes"; Higgins et al. 2017 (beta).
+#pragma once
+
+#include <filesystem>
+
+#include "vkvae/ops.hpp"
+
+namespace vkvae {
+
+// ---- the model: vae/model_json.cpp, vae/layers.cpp -----------------------------------------------------------------
+
+// One entry of "encoder" or "decoder". Which fields a layer type takes is in the table of vae/layers.cpp.
+struct Layer {
+    std::string type;
+    int64_t out = 0; // features or channels
+    int kernel = 0, stride = 1, output_padding = 0;
+    std::array<int, 4> padding = {}; // top, left, bottom, right
+    int groups = 0;
+    float eps = 1e-5f;
+    bool bias = true;
+    Activation activation = Activation::none;
+    Shape shape; // of reshape: (H, W, C)
+};
+
+struct ModelConfig {
+    std::string name;
+    int64_t height = 0, width = 0, channels = 0; // of the input; a vector of D numbers is (1, D, 1)
+    int64_t latent = 0;                          // D
+    std::string likelihood;                      // a row of the table in vae/likelihood.cpp
+    float sigma = 1;                             // of a gaussian likelihood; its start value if learned
+    bool learned_sigma = false;
+    std::vector<Layer> encoder, decoder;
+    std::string json; // as it was read, on one line: what checkpoints carry
+    int64_t pixels() const { return height * width * channels; }
+};
+
+// Errors: Status::data with the key or layer, what was found and what is allowed.
+ModelConfig parse_model(const std::string& json);
+// The JSON of "mlp", "conv28" or "conv64"; empty if there is no such preset.
+std::string preset_model(const std::string& name);
+std::vector<std::string> preset_names();
+
+// ---- parameters: vae/parameters.cpp --------------------------------------------------------------------------------
+
+// One weight or bias: a slice of the flat buffer. On disk it has PyTorch's name, shape and order of axes; inside, the
+// kernel's: axis i of the permuted array is axis order[i] of disk_view, which is disk_shape with flattened (C, H, W)
+// features split up.
+struct Parameter {
+    std::string name;
+    Shape disk_shape;
+    Shape disk_view;
+    std::vector<int> order;
+    Shape shape;         // inside, the permuted axes merged to what the kernel takes
+    int64_t offset = 0;  // elements from the start of the flat buffer
+    int64_t fan_in = 0;  // 0: initialised to `fill`, else uniform in +-1/sqrt(fan_in), PyTorch's default
+    float fill = 0;
+    int64_t count() const { return element_count(shape); }
+};
+
+// The model's parameters, the definitions and the memory: weights | gradients | m | v in one Buffer.
+class Parameters {
+  public:
+    // Definitions only: no memory until allocate().
+    explicit Parameters(std::vector<Parameter> definitions);
+    const std::vector<Parameter>& list() const { return list_; }
+    int64_t count() const;  // numbers the model has
+    int64_t padded() const { return padded_; } // length of the flat buffer: slices start at bindable offsets
+    // training = false leaves out gradients and moments. All zero.
+    void allocate(Device& device, bool training);
+    void initialise(uint64_t seed); // PyTorch's default distributions, from Philox: the same on every device
+
+    // Host copies of one parameter in PyTorch's order, and of the flat moments.
+    std::vector<float> read(const Parameter& p) const;
+    void write(const Parameter& p, std::span<const float> values);
+    enum class Region { weights, gradients, m, v };
+    std::vector<float> read(Region region) const;
+    std::vector<float> read_gradient(const Parameter& p) const; // PyTorch's order
+    void write(Region region, std::span<const float> values);
+    uint64_t offset_bytes(Region region) const { return uint64_t(region) * uint64_t(padded_) * 4; }
+    const Buffer& buffer() const { return buffer_; }
+    bool training() const { return training_; }
+    uint64_t bytes(bool training) const { return uint64_t(padded_) * 4 * (training ? 4 : 1); }
+
+  private:
+    std::vector<float> to_disk(const Parameter& p, std::span<const float> inside) const;
+    Device* device_ = nullptr;
+    std::vector<Parameter> list_;
+    int64_t padded_ = 0;
+    bool training_ = false;
+    Buffer buffer_;
+};
+
+// ---- the VAE: vae/vae.cpp, vae/posterior.cpp, vae/prior.cpp, vae/likelihood.cpp ------------------------------------
+
+// p(x|z). A row of a table: adding a likelihood is one row, its shader and its test.
+struct Likelihood {
+    const char* name;
+    bool has_sigma;
+    // -scale log p(x|z) of each sample: x, prediction (N, pixels) -> (N).
+    Tensor (*nll)(Graph& g, Tensor x, Tensor prediction, Tensor log_sigma, float scale);
+    // The mean of p(x|z) in the data's range.
+    Tensor (*mean)(Graph& g, Tensor prediction);
+};
+std::span<const Likelihood> likelihoods();
+const Likelihood& find_likelihood(const std::string& name); // errors: Status::data
+
+// p(z). sample() is what decoders are fed with.
+struct Prior {
+    const char* name;
+    Rsample (*posterior_sample)(Graph& g, Tensor mu, Tensor logvar, Tensor eps, KlEstimate kl);
+    Tensor (*sample)(Graph& g, int64_t n, int64_t latent);
+};
+const Prior& standard_normal();
+
+// The weights of a model inside one graph: views of a flat external tensor.
+struct Weights {
+    Tensor flat;                 // (padded), external: bind it to Parameters::buffer()
+    std::vector<Tensor> tensors; // one for each Parameter
+};
+
+struct Posterior {
+    Tensor mu, logvar; // (N, D)
+};
+
+struct Elbo {
+    Tensor loss, nll, kl;    // (1): means over the batch; loss = nll + beta kl
+    Tensor kl_dims;          // (D): the parts of kl
+    Tensor z, prediction;    // (N, D), (N, pixels)
+    Posterior q;
+};
+
+class Vae {
+  public:
+    // Checks that all layers fit together. Errors: Status::data with the layer and the shapes.
+    explicit Vae(ModelConfig config);
+    const ModelConfig& config() const { return config_; }
+    Parameters make_parameters() const { return Parameters(definitions_); }
+    const std::vector<Parameter>& definitions() const { return definitions_; }
+
+    // Graph builders. x is (N, pixels), rows in (H, W, C) order.
+    Weights add_weights(Graph& g) const;
+    Posterior encode(Graph& g, const Weights& w, Tensor x) const;
+    Tensor decode(Graph& g, const Weights& w, Tensor z) const; // (N, pixels): what the likelihood takes
+    Tensor mean(Graph& g, Tensor prediction) const;            // of p(x|z), in [0,1] for images
+    Tensor nll(Graph& g, const Weights& w, Tensor x, Tensor prediction, float scale) const; // (N)
+    // eps (N, D) is drawn inside unless given.
+    Elbo elbo(Graph& g, const Weights& w, Tensor x, Tensor eps = {}) const;
+
+    struct Scope; // vae/layers.hpp
+
+  private:
+    ModelConfig config_;
+    std::vector<Parameter> definitions_;
+};
+
+// ---- training: vae/trainer.cpp -------------------------------------------------------------------------------------
+
+// Samples in host memory: (count, width) u8 or f32, rows in (H, W, C) order. Borrowed.
+struct DataView {
+    std::span<const std::byte> bytes;
+    int64_t count = 0;
+    int64_t width = 0;
+    DType type = DType::u8;
+    uint64_t row_bytes() const { return uint64_t(width) * (type == DType::u8 ? 1 : 4); }
+};
+
+struct TrainOptions {
+    int64_t batch = 128;
+    std::string optimizer = "adam"; // adam, adamw, sgd
+    float lr = 1e-3f;
+    float weight_decay = 0, momentum = 0.9f; // momentum: of sgd
+    float beta = 1;
+    float clip_norm = 0; // 0: none
+    uint64_t seed = 0;
+    Binarize binarize = Binarize::none;
+    uint32_t max_steps = 64;            // most steps in one submission
+    double submit_seconds = 0.1;        // submissions are sized to take about this long
+};
+
+struct StepStats {
+    int64_t step = 0; // from 0
+    float loss = 0, nll = 0, kl = 0, gradient_norm = 0;
+    std::vector<float> kl_dims; // (D)
+};
+
+// A plan of forward + backward + optimizer with its rings. Data are on the device if they fit, else they stream.
+class Trainer {
+  public:
+    // Allocates and uploads. All arguments must outlive the Trainer; `parameters` must be allocated for training.
+    Trainer(Device& device, const Vae& vae, Parameters& parameters, const DataView& data, const TrainOptions& options);
+    ~Trainer();
+    // Runs steps [step(), step() + count) and returns their statistics. Submits, and waits for the last.
+    // Sample i of step s is number (s batch + i) of the endless shuffled stream of epochs, so no sample is dropped.
+    // Errors: Status::runtime when the loss or a gradient is not finite, naming step, seed and the first bad tensor;
+    // the weights are then those before that step.
+    std::vector<StepStats> run(int64_t count);
+    int64_t step() const;
+    void set_step(int64_t step); // after loading a checkpoint
+    // Milliseconds per kernel of one step, which is trained as any other.
+    std::vector<KernelTime> profile_step();
+    const Plan& plan() const;
+    bool data_resident() const;
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+// Bytes that a Trainer will take, before anything is allocated.
+struct TrainMemory {
+    uint64_t parameters = 0, intermediate = 0, data = 0, rings = 0;
+    uint64_t unshared = 0; // what intermediate would be without lifetime sharing
+    uint64_t total() const { return parameters + intermediate + data + rings; }
+    size_t dispatches = 0, levels = 0;
+};
+TrainMemory train_memory(Device& device, const Vae& vae, const TrainOptions& options, int64_t data_count, DType type);
+
+// ---- generation: vae/sampler.cpp -----------------------------------------------------------------------------------
+
+// Plans of encoder and decoder for batches of a fixed size; any number of samples goes through in pieces.
+// All calls submit and wait. Images are (n, H, W, C) f32, means of p(x|z).
+class Sampler {
+  public:
+    Sampler(Device& device, const Vae& vae, const Parameters& parameters, int64_t batch);
+    ~Sampler();
+    // z[i] depends on (seed, i) alone; temperature scales the prior's standard deviation.
+    std::vector<float> sample_latents(int64_t n, uint64_t seed, float temperature = 1);
+    std::vector<float> decode(std::span<const float> z);    // (n, D)
+    struct Encoded {
+        std::vector<float> mu, logvar; // (n, D)
+    };
+    Encoded encode(std::span<const float> images);          // (n, H, W, C)
+    std::vector<float> reconstruct(std::span<const float> images) { return decode(encode(images).mu); }
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+// Spherical interpolation keeps the norm typical of the prior; falls back to linear for parallel vectors. White 2016.
+std::vector<float> interpolate(std::span<const float> a, std::span<const float> b, float t, bool spherical);
+
+// ---- evaluation: vae/evaluate.cpp ----------------------------------------------------------------------------------
+
+struct EvaluateOptions {
+    int64_t batch = 128;
+    int64_t importance_samples = 0; // K of the importance-weighted bound; 0: not computed
+    uint64_t seed = 0;
+    Binarize binarize = Binarize::none;
+    std::function<bool(int64_t done, int64_t total)> progress; // return false to stop (Status::interrupted)
+};
+
+// Means over the data, in nats per sample.
+struct Evaluation {
+    int64_t count = 0;
+    double elbo = 0; // -(nll + kl), whatever beta the model was trained with
+    double nll = 0, kl = 0;
+    std::vector<double> kl_dims;
+    int64_t active_units = 0; // dimensions whose posterior mean varies by more than 0.01 (Burda et al. 2015)
+    double mse = 0;           // of the reconstruction from mu, per element
+    // -log (1/K sum_k p(x, z_k) / q(z_k|x)), an upper bound of -log p(x) that tightens with K (Burda et al. 2015).
+    double iw_nll = 0;
+};
+Evaluation evaluate(Device& device, const Vae& vae, const Parameters& parameters, const DataView& data,
+                    const EvaluateOptions& options);
+
+// ---- checkpoints: vae/checkpoint.cpp -------------------------------------------------------------------------------
+
+// A model file: PyTorch names, shapes and layouts; config and version in the metadata. Atomic, checksummed.
+void save_model(const std::filesystem::path& file, const Vae& vae, const Parameters& parameters);
+// The config in a model file. Errors: Status::data.
+ModelConfig read_model_config(const std::filesystem::path& file);
+// Fills `parameters`, which must be allocated. Errors: Status::data if tensors are missing, extra or of another shape.
+void load_model(const std::filesystem::path& file, const Vae& vae, Parameters& parameters);
+
+// What resuming needs beside the model. `extra` is the caller's (settings, data fingerprint, best score).
+struct TrainState {
+    int64_t step = 0;
+    std::map<std::string, std::string> extra;
+};
+void save_train_state(const std::filesystem::path& file, const Parameters& parameters, const TrainState& state);
+TrainState load_train_state(const std::filesystem::path& file, Parameters& parameters);
+
+} // namespace vkvae

@@ -1,0 +1,192 @@
+// The layer types a model can name, and how a stack of them becomes ops. Adding one: a function and a row below.
+#include "vae/layers.hpp"
+
+#include <algorithm>
+
+namespace vkvae {
+
+using Scope = Vae::Scope;
+
+Tensor Scope::parameter(const std::string& name, Shape shape, Shape disk_shape, Shape disk_view,
+                        std::vector<int> order, int64_t fan_in, float fill) {
+    if (weights)
+        return weights->tensors[next++];
+    Parameter p;
+    p.name = prefix + name;
+    p.disk_shape = std::move(disk_shape);
+    p.disk_view = std::move(disk_view);
+    p.order = std::move(order);
+    p.shape = std::move(shape);
+    p.fan_in = fan_in;
+    p.fill = fill;
+    definitions->push_back(p);
+    return graph.input(p.shape, p.name);
+}
+
+namespace {
+
+// A vector of per-feature numbers (a bias, gamma, beta) whose features stand for an (H, W, C) picture.
+Tensor feature_vector(Scope& scope, const char* name, int64_t features, const Shape& hwc, int64_t fan_in, float fill) {
+    if (hwc.empty())
+        return scope.parameter(name, {features}, {features}, {features}, {0}, fan_in, fill);
+    return scope.parameter(name, {features}, {features}, {hwc[2], hwc[0], hwc[1]}, {1, 2, 0}, fan_in, fill);
+}
+
+bool is_image(Scope& scope, const Flow& flow) { return scope.graph.shape(flow.x).size() == 4; }
+
+// The order of flat features matters only if there are several channels and several positions.
+Shape order_of(const Shape& hwc) { return hwc.empty() || hwc[2] == 1 || hwc[0] * hwc[1] == 1 ? Shape{} : hwc; }
+
+Flow flatten(Scope& scope, const Flow& flow) {
+    if (!is_image(scope, flow))
+        return flow;
+    Shape s = scope.graph.shape(flow.x);
+    return {reshape(scope.graph, flow.x, {s[0], s[1] * s[2] * s[3]}), order_of({s[1], s[2], s[3]})};
+}
+
+void require_image(Scope& scope, const Flow& flow) {
+    require(is_image(scope, flow), "it takes images (N, H, W, C), but gets ", to_text(scope.graph.shape(flow.x)),
+            "; put a reshape before it");
+}
+
+Flow build_linear(Scope& scope, const Layer& layer, const Flow& flow, const Shape& flatten_out) {
+    Tensor y = dense(scope, flatten(scope, flow), layer.out, layer.bias, layer.activation, flatten_out);
+    return {y, flatten_out};
+}
+
+Conv2d conv_options(const Layer& layer) {
+    return {layer.stride, layer.padding[0], layer.padding[1], layer.padding[2], layer.padding[3]};
+}
+
+Flow build_conv2d(Scope& scope, const Layer& layer, const Flow& flow, const Shape&) {
+    require_image(scope, flow);
+    int64_t c = scope.graph.dim(flow.x, 3), k = layer.kernel, fan_in = c * k * k;
+    Tensor w = scope.parameter("weight", {k, k, c, layer.out}, {layer.out, c, k, k}, {layer.out, c, k, k}, {2, 3, 1, 0}, fan_in);
+    Tensor b = layer.bias ? feature_vector(scope, "bias", layer.out, {}, fan_in, 0) : Tensor{};
+    return {conv2d(scope.graph, flow.x, w, b, conv_options(layer), layer.activation), {}};
+}
+
+Flow build_conv_transpose2d(Scope& scope, const Layer& layer, const Flow& flow, const Shape&) {
+    require_image(scope, flow);
+    // PyTorch stores (in, out, KH, KW) and takes out KH KW for the fan-in.
+    int64_t c = scope.graph.dim(flow.x, 3), k = layer.kernel, fan_in = layer.out * k * k;
+    Tensor w = scope.parameter("weight", {k, k, layer.out, c}, {c, layer.out, k, k}, {c, layer.out, k, k}, {2, 3, 1, 0}, fan_in);
+    Tensor b = layer.bias ? feature_vector(scope, "bias", layer.out, {}, fan_in, 0) : Tensor{};
+    return {conv_transpose2d(scope.graph, flow.x, w, b, conv_options(layer), layer.output_padding, layer.activation),
+            {}};
+}
+
+Flow build_group_norm(Scope& scope, const Layer& layer, const Flow& flow, const Shape&) {
+    require(is_image(scope, flow) || flow.flattened.empty(), "it cannot follow a flatten; put it before");
+    int64_t c = scope.graph.dim(flow.x, -1);
+    Tensor gamma = feature_vector(scope, "weight", c, {}, 0, 1), beta = feature_vector(scope, "bias", c, {}, 0, 0);
+    Tensor y = group_norm(scope.graph, flow.x, gamma, beta, layer.groups, layer.eps);
+    return {activate(scope.graph, y, layer.activation), flow.flattened};
+}
+
+Flow build_layer_norm(Scope& scope, const Layer& layer, const Flow& flow, const Shape&) {
+    int64_t c = scope.graph.dim(flow.x, -1);
+    Tensor gamma = feature_vector(scope, "weight", c, flow.flattened, 0, 1);
+    Tensor beta = feature_vector(scope, "bias", c, flow.flattened, 0, 0);
+    Tensor y = layer_norm(scope.graph, flow.x, gamma, beta, layer.eps);
+    return {activate(scope.graph, y, layer.activation), flow.flattened};
+}
+
+Flow build_activation(Scope& scope, const Layer& layer, const Flow& flow, const Shape&) {
+    return {activate(scope.graph, flow.x, layer.activation), flow.flattened};
+}
+
+Flow build_flatten(Scope& scope, const Layer& layer, const Flow& flow, const Shape&) {
+    Flow flat = flatten(scope, flow);
+    return {activate(scope.graph, flat.x, layer.activation), flat.flattened};
+}
+
+Flow build_reshape(Scope& scope, const Layer& layer, const Flow& flow, const Shape&) {
+    const Shape& to = layer.shape;
+    int64_t features = element_count(scope.graph.shape(flow.x)) / scope.graph.dim(flow.x, 0);
+    require(features == element_count(to), "it makes (", to[0], ", ", to[1], ", ", to[2], ") = ", element_count(to),
+            " numbers, but gets ", to_text(scope.graph.shape(flow.x)), ", ", features, " a sample");
+    require(order_of(to) == flow.flattened, "the order of its features is not known: put a linear layer before it");
+    Tensor y = reshape(scope.graph, flow.x, {scope.graph.dim(flow.x, 0), to[0], to[1], to[2]});
+    return {activate(scope.graph, y, layer.activation), {}};
+}
+
+Flow build_upsample(Scope& scope, const Layer& layer, const Flow& flow, const Shape&) {
+    require_image(scope, flow);
+    return {activate(scope.graph, upsample2x(scope.graph, flow.x), layer.activation), {}};
+}
+
+const LayerType kLayerTypes[] = {
+    {"linear", "out! bias", build_linear},
+    {"conv2d", "out! kernel! stride padding bias", build_conv2d},
+    {"conv_transpose2d", "out! kernel! stride padding output_padding bias", build_conv_transpose2d},
+    {"group_norm", "groups! eps", build_group_norm},
+    {"layer_norm", "eps", build_layer_norm},
+    {"activation", "name!", build_activation},
+    {"flatten", "", build_flatten},
+    {"reshape", "shape!", build_reshape},
+    {"upsample", "", build_upsample}, // nearest, by two
+};
+
+// What the output of layer i will stand for: the shape of the reshape that its features reach unmixed.
+Shape shape_ahead(std::span<const Layer> layers, size_t i, const Shape& end_shape) {
+    for (size_t next = i + 1; next < layers.size(); next++) {
+        if (layers[next].type == "reshape")
+            return order_of(layers[next].shape);
+        if (layers[next].type != "activation" && layers[next].type != "layer_norm" && layers[next].type != "flatten")
+            return {};
+    }
+    return order_of(end_shape);
+}
+
+} // namespace
+
+std::span<const LayerType> layer_types() { return kLayerTypes; }
+
+const LayerType& find_layer_type(const std::string& name) {
+    std::string known;
+    for (const LayerType& type : kLayerTypes) {
+        if (name == type.name)
+            return type;
+        known += concat_text(known.empty() ? "" : ", ", type.name);
+    }
+    fail(Status::data, "unknown layer type '", name, "'; known are ", known);
+}
+
+Tensor dense(Scope& scope, const Flow& flow, int64_t out, bool bias, Activation activation, const Shape& flatten_out) {
+    Graph& g = scope.graph;
+    int64_t in = g.dim(flow.x, 1);
+    // Disk (out, in), where out and in may be (C, H, W) each; inside (in, out) in (H, W, C) order.
+    const Shape &o = flatten_out, &i = flow.flattened;
+    Shape view = o.empty() ? Shape{out} : Shape{o[2], o[0], o[1]};
+    int in_axis = int(view.size());
+    std::vector<int> order, out_order = o.empty() ? std::vector<int>{0} : std::vector<int>{1, 2, 0};
+    if (i.empty()) {
+        view.push_back(in);
+        order = {in_axis};
+    } else {
+        view.insert(view.end(), {i[2], i[0], i[1]});
+        order = {in_axis + 1, in_axis + 2, in_axis};
+    }
+    order.insert(order.end(), out_order.begin(), out_order.end());
+    Tensor w = scope.parameter("weight", {in, out}, {out, in}, view, order, in);
+    Tensor b = bias ? feature_vector(scope, "bias", out, flatten_out, in, 0) : Tensor{};
+    return linear(g, flow.x, w, b, activation);
+}
+
+Flow build_layers(Scope& scope, const std::string& stack, std::span<const Layer> layers, Flow flow,
+                  const Shape& end_shape) {
+    for (size_t i = 0; i < layers.size(); i++) {
+        std::string name = concat_text(stack, ".layers.", i);
+        scope.prefix = name + ".";
+        try {
+            flow = find_layer_type(layers[i].type).build(scope, layers[i], flow, shape_ahead(layers, i, end_shape));
+        } catch (const Error& error) {
+            fail(Status::data, "layer ", name, " (", layers[i].type, "): ", error.what());
+        }
+        scope.graph.rename(flow.x, name);
+    }
+    return flow;
+}
+
+} // namespace vkvae

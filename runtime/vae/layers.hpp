@@ -1,0 +1,48 @@
+// Builds the layers of a model into a graph; the table of layer types.
+#pragma once
+
+#include "vkvae/vae.hpp"
+
+namespace vkvae {
+
+// Where layers get their parameters from. Without weights it collects definitions, and each parameter is an input of
+// its own: that is how a Vae checks its layers and learns its parameters before there is any memory.
+struct Vae::Scope {
+    Graph& graph;
+    const Weights* weights = nullptr;
+    std::vector<Parameter>* definitions = nullptr;
+    size_t next = 0; // parameters are asked for in the same order every time
+    std::string prefix; // "encoder.layers.0."
+
+    // The next parameter, in the shape that the kernel wants; the rest as in Parameter.
+    Tensor parameter(const std::string& name, Shape shape, Shape disk_shape, Shape disk_view, std::vector<int> order,
+                     int64_t fan_in, float fill = 0);
+};
+
+// What flows between layers: a tensor, and how its features would be ordered in PyTorch. PyTorch flattens (C, H, W),
+// we flatten (H, W, C); `flattened` remembers the (H, W, C) whose order the features have, so that the parameters that
+// meet them can be permuted on their way from and to disk.
+struct Flow {
+    Tensor x;        // (N, H, W, C) or (N, features)
+    Shape flattened; // (H, W, C), or empty: the order is PyTorch's own
+};
+
+// Runs the layers. `end_shape` (H, W, C) is what the last features stand for, if they are flat; empty for an encoder.
+// Errors: Status::data, naming the layer.
+Flow build_layers(Vae::Scope& scope, const std::string& stack, std::span<const Layer> layers, Flow flow,
+                  const Shape& end_shape);
+
+// A dense layer on flat features: PyTorch's nn.Linear. flatten_out: the (H, W, C) that its outputs will stand for.
+Tensor dense(Vae::Scope& scope, const Flow& flow, int64_t out, bool bias, Activation activation,
+             const Shape& flatten_out);
+
+// A layer type: its name, the JSON keys it takes beside "type" and "activation", and how it is built.
+struct LayerType {
+    const char* name;
+    const char* keys; // space-separated; a trailing ! marks a required one
+    Flow (*build)(Vae::Scope& scope, const Layer& layer, const Flow& flow, const Shape& flatten_out);
+};
+std::span<const LayerType> layer_types();
+const LayerType& find_layer_type(const std::string& name); // errors: Status::data, listing the known ones
+
+} // namespace vkvae

@@ -1,0 +1,34 @@
+// The table of likelihoods. Adding one: its op (shader and formulas) and a row here.
+#include "vkvae/vae.hpp"
+
+namespace vkvae {
+namespace {
+
+Tensor bernoulli_row(Graph& g, Tensor x, Tensor prediction, Tensor, float scale) {
+    return bernoulli_nll(g, x, prediction, scale);
+}
+
+Tensor bernoulli_mean(Graph& g, Tensor prediction) { return activate(g, prediction, Activation::sigmoid); }
+
+Tensor gaussian_mean(Graph&, Tensor prediction) { return prediction; }
+
+const Likelihood kLikelihoods[] = {
+    {"bernoulli", false, bernoulli_row, bernoulli_mean},
+    {"gaussian", true, gaussian_nll, gaussian_mean},
+};
+
+} // namespace
+
+std::span<const Likelihood> likelihoods() { return kLikelihoods; }
+
+const Likelihood& find_likelihood(const std::string& name) {
+    std::string known;
+    for (const Likelihood& likelihood : kLikelihoods) {
+        if (name == likelihood.name)
+            return likelihood;
+        known += concat_text(known.empty() ? "" : ", ", likelihood.name);
+    }
+    fail(Status::data, "unknown likelihood '", name, "'; known are ", known);
+}
+
+} // namespace vkvae

@@ -1,0 +1,223 @@
+// Reads a model from JSON, strictly: an unknown key or an impossible number is an error, not a default.
+#include <algorithm>
+#include <set>
+
+#include "vae/layers.hpp"
+#include "vae/presets.hpp"
+
+#include <nlohmann/json.hpp>
+
+namespace vkvae {
+namespace {
+
+using Json = nlohmann::json;
+
+// Untrusted input: what a model may ask for. See SECURITY.md.
+constexpr size_t kMostJsonBytes = 1 << 20;
+constexpr int kDeepestJson = 32;
+constexpr size_t kMostLayers = 256;
+constexpr int64_t kLargestSide = 8192, kMostChannels = 4096, kMostFeatures = 1 << 20, kMostLatents = 65536;
+
+int64_t integer(const Json& object, const std::string& key, int64_t low, int64_t high) {
+    const Json& value = object.at(key);
+    require_data(value.is_number_integer(), "\"", key, "\" must be an integer, not ", value.dump());
+    // An unsigned number beyond int64 would wrap: compare as the JSON says it.
+    bool fits = value.is_number_unsigned() ? value.get<uint64_t>() <= uint64_t(high) : value.get<int64_t>() <= high;
+    require_data(fits && value.get<int64_t>() >= low, "\"", key, "\" is ", value.dump(), ", it must be from ", low,
+                 " to ", high);
+    return value.get<int64_t>();
+}
+
+double number(const Json& object, const std::string& key, double low, double high) {
+    const Json& value = object.at(key);
+    require_data(value.is_number(), "\"", key, "\" must be a number, not ", value.dump());
+    double result = value.get<double>();
+    require_data(result >= low && result <= high, "\"", key, "\" is ", value.dump(), ", it must be from ", low, " to ",
+                 high);
+    return result;
+}
+
+std::string word(const Json& object, const std::string& key) {
+    const Json& value = object.at(key);
+    require_data(value.is_string(), "\"", key, "\" must be a string, not ", value.dump());
+    return value.get<std::string>();
+}
+
+Shape sizes(const Json& object, const std::string& key, size_t least, size_t most) {
+    const Json& value = object.at(key);
+    require_data(value.is_array() && value.size() >= least && value.size() <= most, "\"", key,
+                 "\" must be a list of ", least, least == most ? "" : concat_text(" to ", most), " sizes, not ",
+                 value.dump());
+    Shape shape;
+    for (const Json& size : value) {
+        require_data(size.is_number_integer() && size.get<int64_t>() > 0 && size.get<int64_t>() <= kMostFeatures,
+                     "\"", key, "\" has the size ", size.dump(), ", sizes go from 1 to ", kMostFeatures);
+        shape.push_back(size.get<int64_t>());
+    }
+    return shape;
+}
+
+std::array<int, 4> paddings(const Json& object) {
+    const Json& value = object.at("padding");
+    if (!value.is_array()) {
+        int p = int(integer(object, "padding", 0, 1024));
+        return {p, p, p, p};
+    }
+    require_data(value.size() == 4, "\"padding\" must be a number or [top, left, bottom, right], not ", value.dump());
+    std::array<int, 4> result = {};
+    for (size_t i = 0; i < 4; i++) {
+        require_data(value[i].is_number_integer() && value[i].get<int64_t>() >= 0 && value[i].get<int64_t>() <= 1024,
+                     "\"padding\" ", value.dump(), " must have four integers from 0 to 1024");
+        result[i] = int(value[i].get<int64_t>());
+    }
+    return result;
+}
+
+// The keys of a layer against its row of the table: none unknown, none missing.
+void check_keys(const Json& object, const LayerType& type) {
+    std::set<std::string> allowed = {"type", "activation"}, required;
+    std::istringstream words(type.keys);
+    for (std::string key; words >> key;) {
+        bool needed = key.back() == '!';
+        if (needed)
+            key.pop_back();
+        allowed.insert(key);
+        if (needed)
+            required.insert(key);
+    }
+    for (const auto& [key, value] : object.items())
+        require_data(allowed.count(key), "a ", type.name, " layer has no \"", key, "\"; it takes ", type.keys,
+                     " activation");
+    for (const std::string& key : required)
+        require_data(object.contains(key), "a ", type.name, " layer needs \"", key, "\"");
+}
+
+Layer parse_layer(const Json& object) {
+    require_data(object.is_object() && object.contains("type"), "a layer must be an object with a \"type\", not ",
+                 object.dump());
+    Layer layer;
+    layer.type = word(object, "type");
+    check_keys(object, find_layer_type(layer.type));
+    auto has = [&](const char* key) { return object.contains(key); };
+    bool dense = layer.type == "linear";
+    if (has("out"))
+        layer.out = integer(object, "out", 1, dense ? kMostFeatures : kMostChannels);
+    if (has("kernel"))
+        layer.kernel = int(integer(object, "kernel", 1, 64));
+    if (has("stride"))
+        layer.stride = int(integer(object, "stride", 1, 64));
+    if (has("output_padding"))
+        layer.output_padding = int(integer(object, "output_padding", 0, 63));
+    if (has("padding"))
+        layer.padding = paddings(object);
+    if (has("groups"))
+        layer.groups = int(integer(object, "groups", 1, kMostChannels));
+    if (has("eps"))
+        layer.eps = float(number(object, "eps", 0, 1));
+    if (has("shape"))
+        layer.shape = sizes(object, "shape", 3, 3);
+    if (has("bias")) {
+        require_data(object["bias"].is_boolean(), "\"bias\" must be true or false");
+        layer.bias = object["bias"].get<bool>();
+    }
+    const char* activation = layer.type == "activation" ? "name" : "activation";
+    if (has(activation))
+        layer.activation = activation_from_name(word(object, activation));
+    return layer;
+}
+
+std::vector<Layer> parse_stack(const Json& object, const char* key) {
+    const Json& list = object.at(key);
+    require_data(list.is_array() && list.size() <= kMostLayers, "\"", key, "\" must be a list of at most ",
+                 kMostLayers, " layers");
+    std::vector<Layer> layers;
+    for (size_t i = 0; i < list.size(); i++) {
+        try {
+            layers.push_back(parse_layer(list[i]));
+        } catch (const Error& error) {
+            fail(Status::data, "layer ", key, ".layers.", i, ": ", error.what());
+        }
+    }
+    return layers;
+}
+
+void parse_likelihood(const Json& object, ModelConfig& config) {
+    config.likelihood = object.contains("likelihood") ? word(object, "likelihood") : "bernoulli";
+    const Likelihood& likelihood = find_likelihood(config.likelihood);
+    if (!object.contains("sigma"))
+        return;
+    require_data(likelihood.has_sigma, "a ", config.likelihood, " likelihood has no \"sigma\"");
+    if (object["sigma"].is_string()) {
+        require_data(object["sigma"] == "learned", "\"sigma\" must be a number or \"learned\", not ",
+                     object["sigma"].dump());
+        config.learned_sigma = true;
+    } else {
+        config.sigma = float(number(object, "sigma", 1e-6, 1e6));
+    }
+}
+
+ModelConfig parse_object(const Json& object) {
+    require_data(object.is_object(), "a model must be a JSON object");
+    const std::set<std::string> known = {"name", "input", "latent", "likelihood", "sigma", "encoder", "decoder"};
+    for (const auto& [key, value] : object.items())
+        require_data(known.count(key), "a model has no \"", key, "\"");
+    for (const char* key : {"input", "latent", "encoder", "decoder"})
+        require_data(object.contains(key), "a model needs \"", key, "\"");
+    ModelConfig config;
+    config.name = object.contains("name") ? word(object, "name") : "model";
+    Shape input = sizes(object, "input", 1, 3);
+    require_data(input.size() != 2, "\"input\" must be [height, width, channels], or [features] for vectors");
+    config.height = input.size() == 3 ? input[0] : 1;
+    config.width = input.size() == 3 ? input[1] : input[0];
+    config.channels = input.size() == 3 ? input[2] : 1;
+    require_data(input.size() == 1 || (config.height <= kLargestSide && config.width <= kLargestSide &&
+                                       config.channels <= kMostChannels),
+                 "\"input\" ", to_text(input), " is too large: ", kLargestSide, " a side, ", kMostChannels,
+                 " channels are allowed");
+    config.latent = integer(object, "latent", 1, kMostLatents);
+    parse_likelihood(object, config);
+    config.encoder = parse_stack(object, "encoder");
+    config.decoder = parse_stack(object, "decoder");
+    config.json = object.dump();
+    return config;
+}
+
+} // namespace
+
+ModelConfig parse_model(const std::string& text) {
+    require_data(text.size() <= kMostJsonBytes, "a model's JSON of ", text.size(), " bytes; ", kMostJsonBytes,
+                 " are allowed");
+    std::vector<std::set<std::string>> open; // keys seen in each open object: JSON parsers keep the last of two
+    Json::parser_callback_t check = [&](int depth, Json::parse_event_t event, Json& parsed) {
+        require_data(depth <= kDeepestJson, "the model's JSON is nested deeper than ", kDeepestJson);
+        if (event == Json::parse_event_t::object_start)
+            open.emplace_back();
+        if (event == Json::parse_event_t::object_end)
+            open.pop_back();
+        if (event == Json::parse_event_t::key)
+            require_data(open.back().insert(parsed.get<std::string>()).second, "the key ", parsed.dump(),
+                         " is there twice");
+        return true;
+    };
+    try {
+        return parse_object(Json::parse(text, check));
+    } catch (const Json::exception& error) {
+        fail(Status::data, "the model is not valid JSON: ", error.what());
+    }
+}
+
+std::string preset_model(const std::string& name) {
+    for (const Preset& preset : kPresets)
+        if (name == preset.name)
+            return preset.json;
+    return "";
+}
+
+std::vector<std::string> preset_names() {
+    std::vector<std::string> names;
+    for (const Preset& preset : kPresets)
+        names.push_back(preset.name);
+    return names;
+}
+
+} // namespace vkvae

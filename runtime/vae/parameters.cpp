@@ -1,0 +1,111 @@
+// The model's parameters in one flat buffer, and their way to and from PyTorch's layouts.
+#include <cmath>
+
+#include "ops/philox.hpp"
+#include "vkvae/vae.hpp"
+
+namespace vkvae {
+namespace {
+
+// A binding must start at a multiple of the device's alignment, at most 256 bytes by the specification.
+constexpr int64_t kAlignElements = 64;
+
+// Calls visit(inside, disk) for every element: the flat index in the kernel's order and in PyTorch's.
+template <class Visit> void each_element(const Parameter& p, Visit visit) {
+    size_t rank = p.order.size();
+    std::vector<int64_t> disk_stride(rank, 1), stride(rank), size(rank), index(rank, 0);
+    for (size_t i = rank; i-- > 1;)
+        disk_stride[i - 1] = disk_stride[i] * p.disk_view[i];
+    for (size_t i = 0; i < rank; i++)
+        stride[i] = disk_stride[size_t(p.order[i])], size[i] = p.disk_view[size_t(p.order[i])];
+    int64_t disk = 0;
+    for (int64_t inside = 0; inside < p.count(); inside++) {
+        visit(inside, disk);
+        for (size_t i = rank; i-- > 0;) { // count up in the kernel's order, carrying
+            disk += stride[i];
+            if (++index[i] < size[i])
+                break;
+            disk -= stride[i] * size[i];
+            index[i] = 0;
+        }
+    }
+}
+
+} // namespace
+
+Parameters::Parameters(std::vector<Parameter> definitions) : list_(std::move(definitions)) {
+    for (Parameter& p : list_) {
+        p.offset = padded_;
+        padded_ += (p.count() + kAlignElements - 1) / kAlignElements * kAlignElements;
+    }
+}
+
+int64_t Parameters::count() const {
+    int64_t total = 0;
+    for (const Parameter& p : list_)
+        total += p.count();
+    return total;
+}
+
+void Parameters::allocate(Device& device, bool training) {
+    device_ = &device;
+    training_ = training;
+    buffer_ = Buffer(device, bytes(training), Memory::device, "parameters");
+    device.fill(buffer_, 0, buffer_.bytes, 0);
+}
+
+void Parameters::initialise(uint64_t seed) {
+    for (size_t k = 0; k < list_.size(); k++) {
+        const Parameter& p = list_[k];
+        std::vector<float> values(size_t(p.count()), p.fill);
+        if (p.fan_in > 0) {
+            float bound = 1.0f / std::sqrt(float(p.fan_in));
+            for (size_t i = 0; i < values.size(); i++) // by the place on disk: independent of the kernel's layout
+                values[i] = bound * (2 * random_uniform(seed, Stream::init, uint32_t(k), 0, uint32_t(i)) - 1);
+        }
+        write(p, values);
+    }
+}
+
+std::vector<float> Parameters::to_disk(const Parameter& p, std::span<const float> inside) const {
+    std::vector<float> values(inside.size());
+    each_element(p, [&](int64_t from, int64_t to) { values[size_t(to)] = inside[size_t(from)]; });
+    return values;
+}
+
+std::vector<float> Parameters::read(const Parameter& p) const {
+    std::vector<float> inside(size_t(p.count()));
+    device_->download(buffer_, uint64_t(p.offset) * 4, std::as_writable_bytes(std::span(inside)));
+    return to_disk(p, inside);
+}
+
+std::vector<float> Parameters::read_gradient(const Parameter& p) const {
+    require(training_, "these parameters have no gradients");
+    std::vector<float> inside(size_t(p.count()));
+    device_->download(buffer_, offset_bytes(Region::gradients) + uint64_t(p.offset) * 4,
+                      std::as_writable_bytes(std::span(inside)));
+    return to_disk(p, inside);
+}
+
+void Parameters::write(const Parameter& p, std::span<const float> values) {
+    require(int64_t(values.size()) == p.count(), "parameter ", p.name, " has ", p.count(), " numbers, ",
+            values.size(), " are given");
+    std::vector<float> inside(values.size());
+    each_element(p, [&](int64_t to, int64_t from) { inside[size_t(to)] = values[size_t(from)]; });
+    device_->upload(buffer_, uint64_t(p.offset) * 4, std::as_bytes(std::span(inside)));
+}
+
+std::vector<float> Parameters::read(Region region) const {
+    require(region == Region::weights || training_, "these parameters have only weights");
+    std::vector<float> values(static_cast<size_t>(padded_));
+    device_->download(buffer_, offset_bytes(region), std::as_writable_bytes(std::span(values)));
+    return values;
+}
+
+void Parameters::write(Region region, std::span<const float> values) {
+    require(int64_t(values.size()) == padded_ && (region == Region::weights || training_),
+            "Parameters::write: a region has ", padded_, " numbers, ", values.size(), " are given");
+    device_->upload(buffer_, offset_bytes(region), std::as_bytes(values));
+}
+
+} // namespace vkvae

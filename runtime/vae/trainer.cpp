@@ -1,0 +1,315 @@
+// The training loop: one plan of gather, forward, backward and optimizer, replayed in submissions of many steps.
+//
+// Sample i of step s is number s batch + i of an endless stream: epoch e is a permutation of the data drawn from
+// (seed, e), one after the other. Where a run stands is the step number alone, which makes resuming exact.
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "ops/philox.hpp"
+#include "vkvae/vae.hpp"
+
+namespace vkvae {
+namespace {
+
+// Columns of the statistics ring, before the D of kl_dims.
+enum Column : int64_t { kLoss, kNll, kKl, kNorm, kColumns };
+
+struct TrainGraph {
+    Graph graph;
+    Tensor data, indices, ring, halted, weights, gradients, m, v;
+};
+
+TrainGraph build_graph(const Vae& vae, const TrainOptions& o, int64_t rows, DType type) {
+    TrainGraph t;
+    Graph& g = t.graph;
+    const ModelConfig& config = vae.config();
+    t.data = g.input({rows, config.pixels()}, "data", type);
+    t.indices = g.input({o.max_steps, o.batch}, "indices", DType::u32);
+    t.ring = g.input({o.max_steps, kColumns + config.latent}, "statistics");
+    t.halted = g.input({1}, "halted", DType::u32);
+
+    Weights w = vae.add_weights(g);
+    t.weights = w.flat;
+    Tensor x = gather(g, t.data, t.indices, o.binarize);
+    Elbo e = vae.elbo(g, w, x);
+
+    Shape flat = g.shape(w.flat);
+    t.gradients = g.input(flat, "gradients");
+    std::vector<Tensor> into;
+    Parameters layout(vae.definitions());
+    for (const Parameter& p : layout.list())
+        into.push_back(g.view(t.gradients, p.shape, uint64_t(p.offset) * 4, "d " + p.name));
+    g.backward(e.loss, w.tensors, into);
+
+    Tensor norm = sum_of_squares(g, t.gradients);
+    g.rename(norm, "gradient norm");
+    t.m = g.input(flat, "m");
+    OptimizerState state = {w.flat, t.gradients, norm, t.halted};
+    if (o.optimizer == "sgd") {
+        sgd(g, state, t.m, o.momentum, o.weight_decay);
+    } else if (o.optimizer == "adam" || o.optimizer == "adamw") {
+        t.v = g.input(flat, "v");
+        adam(g, state, t.m, t.v, {.weight_decay = o.weight_decay, .decoupled_decay = o.optimizer == "adamw"});
+    } else {
+        fail(Status::usage, "unknown optimizer '", o.optimizer, "'; known are adam, adamw, sgd");
+    }
+    ring_store(g, e.loss, t.ring, kLoss);
+    ring_store(g, e.nll, t.ring, kNll);
+    ring_store(g, e.kl, t.ring, kKl);
+    ring_store(g, norm, t.ring, kNorm);
+    ring_store(g, e.kl_dims, t.ring, kColumns);
+    return t;
+}
+
+struct DataPlace {
+    bool resident = true;
+    int64_t rows = 0; // of the data tensor: all, or two halves of a window
+};
+
+// Half of the device memory is the data's at most; the rest is for the model. A window of two halves lets the host
+// fill one while the GPU reads the other.
+DataPlace place_data(const Caps& caps, const TrainOptions& o, int64_t count, uint64_t row_bytes) {
+    if (uint64_t(count) * row_bytes <= std::min(caps.max_storage_range, caps.heap_bytes / 2))
+        return {true, count};
+    constexpr uint64_t kWindowBytes = 128u << 20;
+    uint64_t room = std::min({caps.max_storage_range, caps.heap_bytes / 4, kWindowBytes});
+    int64_t steps = std::min<int64_t>(o.max_steps, int64_t(room / row_bytes) / (2 * o.batch));
+    if (steps < 1)
+        fail(Status::device, "a batch of ", o.batch, " samples of ", row_bytes, " bytes does not fit into ", room,
+             " bytes; try a smaller batch");
+    return {false, 2 * steps * o.batch};
+}
+
+void check_options(const TrainOptions& o) {
+    auto usage = [](bool ok, const auto&... parts) {
+        if (!ok)
+            fail(Status::usage, parts...);
+    };
+    usage(o.batch >= 1 && o.batch <= (1 << 20), "the batch is ", o.batch, ", it must be from 1 to 1048576");
+    usage(std::isfinite(o.lr) && o.lr >= 0, "the learning rate is ", o.lr);
+    usage(std::isfinite(o.beta) && o.beta >= 0, "beta is ", o.beta);
+    usage(std::isfinite(o.weight_decay) && o.weight_decay >= 0, "the weight decay is ", o.weight_decay);
+    usage(std::isfinite(o.clip_norm) && o.clip_norm >= 0, "the clip norm is ", o.clip_norm);
+    usage(o.max_steps >= 1, "a submission has at least one step");
+}
+
+} // namespace
+
+struct Trainer::State {
+    Device& device;
+    const Vae& vae;
+    Parameters& parameters;
+    DataView data;
+    TrainOptions options;
+    DataPlace place;
+    TrainGraph train;
+    Buffer data_buffer, index_buffer, ring_buffer;
+    std::unique_ptr<Plan> plan;
+    int64_t step = 0;
+    int64_t steps_per_submit = 1;
+    double seconds_per_step = 0;
+    int64_t epoch = -1; // whose order is in `order`
+    std::vector<uint32_t> order;
+    int half = 0;                  // of the window that the next submission reads
+    int64_t filled_from = -1, filled = 0; // what the next half of the window already holds: steps
+
+    State(Device& d, const Vae& v, Parameters& p, const DataView& view, const TrainOptions& o)
+        : device(d), vae(v), parameters(p), data(view), options(o) {}
+
+    uint32_t sample_at(int64_t position) {
+        int64_t e = position / data.count;
+        if (e != epoch) {
+            order = permutation(uint32_t(data.count), options.seed, uint32_t(e));
+            epoch = e;
+        }
+        return order[size_t(position % data.count)];
+    }
+    void bind_all(Plan& p);
+    StepParams params_of(int64_t s) const;
+    void fill_window(int which, int64_t from, int64_t count);
+    void write_indices(int64_t from, int64_t count);
+    int64_t steps_in_window() const { return place.rows / (2 * options.batch); }
+    void submit(int64_t count, bool profile);
+    std::vector<StepStats> collect(int64_t count);
+    [[noreturn]] void report_nonfinite(const StepStats& bad);
+};
+
+Trainer::Trainer(Device& device, const Vae& vae, Parameters& parameters, const DataView& data,
+                 const TrainOptions& options)
+    : state_(std::make_unique<State>(device, vae, parameters, data, options)) {
+    State& s = *state_;
+    check_options(options);
+    require(parameters.training(), "the parameters were not allocated for training");
+    if (data.count < 1)
+        fail(Status::data, "the data set is empty");
+    require(data.width == vae.config().pixels(), "the data have ", data.width, " numbers a sample, the model takes ",
+            vae.config().pixels());
+    s.place = place_data(device.caps(), options, data.count, data.row_bytes());
+    s.train = build_graph(vae, options, s.place.rows, data.type);
+    s.plan = std::make_unique<Plan>(device, s.train.graph, PlanOptions{.max_steps = options.max_steps});
+    s.index_buffer = Buffer(device, uint64_t(options.max_steps) * uint64_t(options.batch) * 4, Memory::upload,
+                            "batch indices");
+    uint64_t ring_bytes = byte_count(s.train.graph.shape(s.train.ring), DType::f32);
+    s.ring_buffer = Buffer(device, ring_bytes, Memory::readback, "statistics");
+    uint64_t data_bytes = uint64_t(s.place.rows) * data.row_bytes();
+    s.data_buffer = Buffer(device, data_bytes, s.place.resident ? Memory::device : Memory::upload, "data set");
+    if (s.place.resident)
+        device.upload(s.data_buffer, 0, data.bytes);
+    s.bind_all(*s.plan);
+}
+
+Trainer::~Trainer() = default;
+
+void Trainer::State::bind_all(Plan& p) {
+    p.bind(train.data, data_buffer);
+    p.bind(train.indices, index_buffer);
+    p.bind(train.ring, ring_buffer);
+    using Region = Parameters::Region;
+    p.bind(train.weights, parameters.buffer(), parameters.offset_bytes(Region::weights));
+    p.bind(train.gradients, parameters.buffer(), parameters.offset_bytes(Region::gradients));
+    p.bind(train.m, parameters.buffer(), parameters.offset_bytes(Region::m));
+    if (train.v)
+        p.bind(train.v, parameters.buffer(), parameters.offset_bytes(Region::v));
+}
+
+StepParams Trainer::State::params_of(int64_t s) const {
+    StepParams p;
+    p.step = uint32_t(s);
+    p.set_seed(options.seed);
+    p.lr = options.lr;
+    AdamOptions adam_options;
+    p.bias1 = float(1 - std::pow(double(adam_options.beta1), double(s + 1)));
+    p.bias2 = float(1 - std::pow(double(adam_options.beta2), double(s + 1)));
+    p.beta = options.beta;
+    p.clip_norm = options.clip_norm;
+    return p;
+}
+
+void Trainer::State::fill_window(int which, int64_t from, int64_t count) {
+    uint64_t bytes = data.row_bytes();
+    std::byte* to = data_buffer.mapped + uint64_t(which) * uint64_t(place.rows / 2) * bytes;
+    for (int64_t i = 0; i < count * options.batch; i++)
+        std::memcpy(to + uint64_t(i) * bytes, data.bytes.data() + sample_at(from * options.batch + i) * bytes, bytes);
+}
+
+void Trainer::State::write_indices(int64_t from, int64_t count) {
+    auto* to = reinterpret_cast<uint32_t*>(index_buffer.mapped);
+    for (int64_t i = 0; i < count * options.batch; i++)
+        to[i] = place.resident ? sample_at(from * options.batch + i) : uint32_t(half * (place.rows / 2) + i);
+}
+
+void Trainer::State::submit(int64_t count, bool profile) {
+    if (!place.resident && (filled_from != step || filled < count))
+        fill_window(half, step, count);
+    write_indices(step, count);
+    std::vector<StepParams> params;
+    for (int64_t i = 0; i < count; i++)
+        params.push_back(params_of(step + i));
+    plan->submit(params, profile);
+    if (!place.resident) { // while the GPU works
+        half = 1 - half;
+        filled_from = step + count;
+        filled = std::min(steps_in_window(), 2 * count);
+        fill_window(half, filled_from, filled);
+    }
+}
+
+std::vector<StepStats> Trainer::State::collect(int64_t count) {
+    plan->wait();
+    int64_t latent = vae.config().latent, width = kColumns + latent;
+    const float* ring = reinterpret_cast<const float*>(ring_buffer.mapped);
+    std::vector<StepStats> stats;
+    for (int64_t i = 0; i < count; i++) {
+        const float* row = ring + i * width;
+        StepStats entry = {step + i, row[kLoss], row[kNll], row[kKl], std::sqrt(row[kNorm]),
+                           std::vector<float>(row + kColumns, row + width)};
+        if (!std::isfinite(entry.loss) || !std::isfinite(entry.gradient_norm))
+            report_nonfinite(entry);
+        stats.push_back(std::move(entry));
+    }
+    step += count;
+    return stats;
+}
+
+// The weights are still those before the bad step: `halted` saw to that. So the step is run again without sharing
+// memory, and every tensor can be looked at.
+void Trainer::State::report_nonfinite(const StepStats& bad) {
+    Plan again(device, train.graph, {.alias = false, .max_steps = options.max_steps});
+    bind_all(again);
+    step = bad.step;
+    if (!place.resident)
+        fill_window(half, step, 1);
+    write_indices(step, 1);
+    StepParams params = params_of(step);
+    again.submit({&params, 1});
+    again.wait();
+    std::string name = again.first_nonfinite();
+    fail(Status::runtime, "step ", bad.step, " (seed ", options.seed, "): the ",
+         std::isfinite(bad.loss) ? "gradient" : "loss", " is not finite; the first bad tensor is '",
+         name.empty() ? "none on a second run" : name,
+         "'. The weights are those before that step. Try a smaller --lr or --clip-norm 10");
+}
+
+std::vector<StepStats> Trainer::run(int64_t count) {
+    State& s = *state_;
+    std::vector<StepStats> all;
+    while (count > 0) {
+        int64_t most = s.place.resident ? s.options.max_steps : s.steps_in_window();
+        int64_t now = std::min({count, s.steps_per_submit, most});
+        auto start = std::chrono::steady_clock::now();
+        s.submit(now, false);
+        std::vector<StepStats> stats = s.collect(now);
+        double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+        std::move(stats.begin(), stats.end(), std::back_inserter(all));
+        count -= now;
+        // Grow by doubling towards the wanted duration: the first submission compiles pipelines and says nothing.
+        bool first = s.seconds_per_step == 0;
+        s.seconds_per_step = seconds / double(now);
+        int64_t wanted = int64_t(s.options.submit_seconds / s.seconds_per_step);
+        s.steps_per_submit = first ? 1 : std::clamp<int64_t>(wanted, 1, 2 * s.steps_per_submit);
+    }
+    return all;
+}
+
+std::vector<KernelTime> Trainer::profile_step() {
+    State& s = *state_;
+    s.submit(1, true);
+    s.collect(1);
+    return s.plan->profile();
+}
+
+int64_t Trainer::step() const { return state_->step; }
+void Trainer::set_step(int64_t step) {
+    state_->step = step;
+    state_->filled_from = -1;
+}
+const Plan& Trainer::plan() const { return *state_->plan; }
+bool Trainer::data_resident() const { return state_->place.resident; }
+
+TrainMemory train_memory(Device& device, const Vae& vae, const TrainOptions& options, int64_t data_count,
+                         DType type) {
+    check_options(options);
+    uint64_t row_bytes = uint64_t(vae.config().pixels()) * (type == DType::u8 ? 1 : 4);
+    DataPlace place = place_data(device.caps(), options, data_count, row_bytes);
+    TrainGraph train = build_graph(vae, options, place.rows, type);
+    Plan plan(device, train.graph, {.max_steps = options.max_steps});
+    Parameters parameters(vae.definitions());
+    uint64_t bound = 0; // what the trainer binds is counted by its owner
+    for (Tensor t : {train.data, train.indices, train.ring, train.weights, train.gradients, train.m, train.v})
+        if (t)
+            bound += (train.graph.info(t).bytes() + device.caps().storage_align - 1) / device.caps().storage_align *
+                     device.caps().storage_align;
+    TrainMemory memory;
+    memory.parameters = parameters.bytes(true);
+    memory.intermediate = plan.memory().arena;
+    memory.unshared = plan.memory().unshared;
+    memory.data = uint64_t(place.rows) * row_bytes;
+    memory.rings = plan.memory().rings + (plan.memory().external - bound) + train.graph.info(train.indices).bytes() +
+                   train.graph.info(train.ring).bytes();
+    memory.dispatches = plan.dispatch_count();
+    memory.levels = plan.level_count();
+    return memory;
+}
+
+} // namespace vkvae

@@ -1,0 +1,120 @@
+// The VAE: encoder, posterior, decoder, likelihood and their ELBO, built into a graph.
+#include <cmath>
+
+#include "vae/layers.hpp"
+
+namespace vkvae {
+namespace {
+
+Tensor as_images(Graph& g, const ModelConfig& c, Tensor x) {
+    return reshape(g, x, {g.dim(x, 0), c.height, c.width, c.channels});
+}
+
+Posterior build_encoder(Vae::Scope& scope, const ModelConfig& c, Tensor x) {
+    Graph& g = scope.graph;
+    Flow flow = build_layers(scope, "encoder", c.encoder, {as_images(g, c, x), {}}, {});
+    Shape s = g.shape(flow.x);
+    if (s.size() == 4) { // an implicit flatten, as nn.Linear over all features
+        Shape hwc = {s[1], s[2], s[3]};
+        flow = {reshape(g, flow.x, {s[0], element_count(hwc)}),
+                hwc[2] == 1 || hwc[0] * hwc[1] == 1 ? Shape{} : hwc};
+    }
+    scope.prefix = "fc_mu.";
+    Tensor mu = dense(scope, flow, c.latent, true, Activation::none, {});
+    scope.prefix = "fc_logvar.";
+    Tensor logvar = dense(scope, flow, c.latent, true, Activation::none, {});
+    g.rename(mu, "mu");
+    g.rename(logvar, "logvar");
+    return {mu, logvar};
+}
+
+Tensor build_decoder(Vae::Scope& scope, const ModelConfig& c, Tensor z) {
+    Graph& g = scope.graph;
+    Shape image = {c.height, c.width, c.channels};
+    Flow flow = build_layers(scope, "decoder", c.decoder, {z, {}}, image);
+    Shape s = g.shape(flow.x);
+    Shape made(s.begin() + 1, s.end());
+    bool fits = s.size() == 4 ? made == image : s[1] == c.pixels();
+    require_data(fits, "the decoder makes ", to_text(made), " for each sample, the input is ", to_text(image));
+    return reshape(g, flow.x, {s[0], c.pixels()});
+}
+
+Tensor log_sigma_parameter(Vae::Scope& scope, const ModelConfig& c) {
+    if (!c.learned_sigma)
+        return {};
+    scope.prefix = "likelihood.";
+    return scope.parameter("log_sigma", {1}, {1}, {1}, {0}, 0, std::log(c.sigma));
+}
+
+} // namespace
+
+Vae::Vae(ModelConfig config) : config_(std::move(config)) {
+    // A dry run: checks every shape and collects the parameters.
+    Graph g;
+    Scope scope = {g, nullptr, &definitions_, 0, ""};
+    build_encoder(scope, config_, g.input({1, config_.pixels()}, "x"));
+    build_decoder(scope, config_, g.input({1, config_.latent}, "z"));
+    log_sigma_parameter(scope, config_);
+}
+
+Weights Vae::add_weights(Graph& g) const {
+    Parameters layout(definitions_);
+    Weights w;
+    w.flat = g.input({layout.padded()}, "weights");
+    for (const Parameter& p : layout.list())
+        w.tensors.push_back(g.view(w.flat, p.shape, uint64_t(p.offset) * 4, p.name));
+    return w;
+}
+
+namespace {
+
+// Parameters are asked for in the order encoder, decoder, likelihood; the decoder's begin after fc_logvar.bias.
+size_t decoder_begin(const std::vector<Parameter>& definitions) {
+    for (size_t i = 0; i < definitions.size(); i++)
+        if (definitions[i].name == "fc_logvar.bias")
+            return i + 1;
+    return definitions.size();
+}
+
+} // namespace
+
+Posterior Vae::encode(Graph& g, const Weights& w, Tensor x) const {
+    Scope scope = {g, &w, nullptr, 0, ""};
+    return build_encoder(scope, config_, x);
+}
+
+Tensor Vae::decode(Graph& g, const Weights& w, Tensor z) const {
+    Scope scope = {g, &w, nullptr, decoder_begin(definitions_), ""};
+    return build_decoder(scope, config_, z);
+}
+
+Tensor Vae::mean(Graph& g, Tensor prediction) const { return find_likelihood(config_.likelihood).mean(g, prediction); }
+
+Tensor Vae::nll(Graph& g, const Weights& w, Tensor x, Tensor prediction, float factor) const {
+    const Likelihood& likelihood = find_likelihood(config_.likelihood);
+    Tensor log_sigma;
+    if (config_.learned_sigma)
+        log_sigma = w.tensors.back();
+    else if (likelihood.has_sigma)
+        log_sigma = g.constant(std::log(config_.sigma), {1});
+    return likelihood.nll(g, x, prediction, log_sigma, factor);
+}
+
+Elbo Vae::elbo(Graph& g, const Weights& w, Tensor x, Tensor eps) const {
+    Elbo e;
+    float per_sample = 1.0f / float(g.dim(x, 0));
+    e.q = encode(g, w, x);
+    Rsample drawn = standard_normal().posterior_sample(g, e.q.mu, e.q.logvar, eps, KlEstimate::analytic);
+    e.z = drawn.z;
+    e.prediction = decode(g, w, drawn.z);
+    e.nll = sum(g, nll(g, w, x, e.prediction, per_sample));
+    e.kl_dims = vkvae::mean(g, drawn.kl, 0, 1); // not Vae::mean
+    e.kl = sum(g, e.kl_dims);
+    e.loss = add(g, e.nll, scale_by_beta(g, e.kl));
+    g.rename(e.loss, "loss");
+    g.rename(e.nll, "nll");
+    g.rename(e.kl, "kl");
+    return e;
+}
+
+} // namespace vkvae

@@ -1,0 +1,127 @@
+// The contract of ops/conv2d: both convolutions and all their gradients, for every stride, kernel, padding and width.
+#include "op_check.hpp"
+
+using namespace vkvae;
+using namespace vkvae::test;
+
+namespace {
+
+struct ConvShape {
+    int64_t n, h, w, c, o, kh, kw;
+    Conv2d options;
+};
+
+OpCase conv_case(const ConvShape& s, Activation activation = Activation::none, bool bias = true) {
+    const Conv2d& o = s.options;
+    OpCase c;
+    c.name = concat_text("conv2d ", to_text({s.n, s.h, s.w, s.c}), " kernel ", s.kh, "x", s.kw, " to ", s.o, " stride ",
+                         o.stride, " pad ", o.pad_top, o.pad_left, o.pad_bottom, o.pad_right);
+    c.inputs = {{{s.n, s.h, s.w, s.c}}, {{s.kh, s.kw, s.c, s.o}}};
+    if (bias)
+        c.inputs.push_back({{s.o}});
+    c.build = [=](Graph& g, std::span<const Tensor> in) {
+        return conv2d(g, in[0], in[1], bias ? in[2] : Tensor{}, o, activation);
+    };
+    reference::Conv2d r = {.n = size_t(s.n), .h = size_t(s.h), .w = size_t(s.w), .cin = size_t(s.c),
+                           .cout = size_t(s.o), .kh = size_t(s.kh), .kw = size_t(s.kw), .stride = size_t(o.stride),
+                           .pads = {size_t(o.pad_top), size_t(o.pad_left), size_t(o.pad_bottom), size_t(o.pad_right)}};
+    c.formula = [=](const std::vector<Values>& in) {
+        Values y = reference::conv2d(in[0], in[1], bias ? in[2] : Values{}, r);
+        if (activation == Activation::none)
+            return y;
+        return reference::activate(reference::Activation(uint32_t(activation) - 1), y);
+    };
+    c.samples = 8;
+    return c;
+}
+
+OpCase transpose_case(const ConvShape& s, int output_padding, Activation activation = Activation::none) {
+    const Conv2d& o = s.options;
+    OpCase c;
+    c.name = concat_text("conv_transpose2d ", to_text({s.n, s.h, s.w, s.c}), " kernel ", s.kh, "x", s.kw, " to ", s.o,
+                         " stride ", o.stride, " pad ", o.pad_top, " output padding ", output_padding);
+    c.inputs = {{{s.n, s.h, s.w, s.c}}, {{s.kh, s.kw, s.o, s.c}}, {{s.o}}};
+    c.build = [=](Graph& g, std::span<const Tensor> in) {
+        return conv_transpose2d(g, in[0], in[1], in[2], o, output_padding, activation);
+    };
+    reference::ConvTranspose2d r = {
+        .n = size_t(s.n), .h = size_t(s.h), .w = size_t(s.w), .cin = size_t(s.c), .cout = size_t(s.o),
+        .kh = size_t(s.kh), .kw = size_t(s.kw), .stride = size_t(o.stride), .padding = size_t(o.pad_top),
+        .output_padding = size_t(output_padding)};
+    c.formula = [=](const std::vector<Values>& in) {
+        Values y = reference::conv_transpose2d(in[0], in[1], in[2], r);
+        if (activation == Activation::none)
+            return y;
+        return reference::activate(reference::Activation(uint32_t(activation) - 1), y);
+    };
+    c.samples = 8;
+    return c;
+}
+
+} // namespace
+
+TEST_CASE("conv2d with every stride and kernel is the sum that the formula says, and so are its gradients") {
+    for (int stride = 1; stride <= 3; stride++)
+        for (int kernel = 1; kernel <= 5; kernel++)
+            check(conv_case({2, 7, 9, 3, 7, kernel, kernel, Conv2d::same_sides(stride, kernel / 2)}));
+}
+
+TEST_CASE("conv2d takes any width of channels") {
+    check(conv_case({1, 5, 6, 1, 1, 3, 3, Conv2d::same_sides(1, 1)}));
+    check(conv_case({1, 6, 5, 5, 33, 3, 3, Conv2d::same_sides(2, 1)}));
+    check(conv_case({3, 4, 4, 33, 5, 3, 3, Conv2d::same_sides(1, 1)}));
+    check(conv_case({2, 5, 5, 7, 7, 1, 1, Conv2d::same_sides(1, 0)}, Activation::none, false));
+}
+
+TEST_CASE("conv2d pads each side by itself and takes kernels that are not square") {
+    check(conv_case({2, 6, 7, 3, 7, 4, 4, {2, 1, 0, 2, 1}}));
+    check(conv_case({1, 6, 7, 3, 7, 3, 3, {2, 0, 1, 1, 0}}));
+    check(conv_case({1, 6, 7, 3, 7, 2, 5, {3, 0, 3, 0, 0}}));
+    check(conv_case({1, 5, 3, 3, 7, 5, 3, {1, 0, 0, 0, 0}})); // to a single pixel
+    check(conv_case({2, 9, 9, 3, 7, 2, 2, {3, 0, 0, 0, 0}})); // pixels that no window meets have a zero gradient
+    check(conv_case({1, 1, 1, 3, 7, 5, 5, {1, 2, 2, 2, 2}})); // more padding than image
+}
+
+TEST_CASE("conv2d splits the long sums of the weight gradient") {
+    OpCase c = conv_case({5, 29, 31, 3, 7, 3, 3, Conv2d::same_sides(1, 1)});
+    c.samples = 4;
+    check(c);
+}
+
+TEST_CASE("conv2d with more than 65535 rows") {
+    OpCase c = conv_case({1, 260, 257, 1, 1, 1, 1, Conv2d::same_sides(1, 0)});
+    c.samples = 2;
+    check(c);
+}
+
+TEST_CASE("conv2d with an activation is the activation of conv2d") {
+    for (Activation a : {Activation::relu, Activation::silu, Activation::tanh})
+        check(conv_case({1, 5, 5, 3, 7, 3, 3, Conv2d::same_sides(2, 1)}, a));
+}
+
+TEST_CASE("conv_transpose2d with every stride and output padding is the formula, and so are its gradients") {
+    for (int stride = 1; stride <= 3; stride++)
+        for (int output_padding = 0; output_padding < stride; output_padding++)
+            for (int kernel : {1, 3, 4})
+                check(transpose_case({2, 4, 3, 5, 3, kernel, kernel, Conv2d::same_sides(stride, kernel / 3)},
+                                     output_padding));
+}
+
+TEST_CASE("conv_transpose2d takes any width of channels, and an activation") {
+    check(transpose_case({1, 3, 3, 1, 1, 4, 4, Conv2d::same_sides(2, 1)}, 0));
+    check(transpose_case({1, 3, 5, 33, 7, 2, 3, Conv2d::same_sides(2, 0)}, 1));
+    check(transpose_case({2, 3, 3, 5, 33, 5, 5, Conv2d::same_sides(1, 2)}, 0));
+    check(transpose_case({1, 3, 3, 5, 3, 3, 3, Conv2d::same_sides(2, 1)}, 1, Activation::sigmoid));
+    check(transpose_case({1, 3, 3, 5, 3, 3, 3, Conv2d::same_sides(2, 1)}, 1, Activation::gelu));
+}
+
+TEST_CASE("convolutions refuse shapes that do not fit, and say them") {
+    Graph g;
+    Tensor x = g.input({2, 4, 4, 3}, "x"), w = g.input({3, 3, 5, 7}, "w"), big = g.input({9, 9, 3, 7}, "big");
+    CHECK_THROWS_WITH_AS(conv2d(g, x, w, {}, {}), doctest::Contains("(2, 4, 4, 3)"), Error);
+    CHECK_THROWS_WITH_AS(conv2d(g, x, w, {}, {}), doctest::Contains("(3, 3, 5, 7)"), Error);
+    CHECK_THROWS_WITH_AS(conv2d(g, x, big, {}, {}), doctest::Contains("9x9"), Error);
+    CHECK_THROWS_AS(conv_transpose2d(g, x, w, {}, {}), Error);
+    Tensor fits = g.input({3, 3, 5, 3}, "fits");
+    CHECK_THROWS_WITH_AS(conv_transpose2d(g, x, fits, {}, {}, 1), doctest::Contains("output_padding 1"), Error);
+}

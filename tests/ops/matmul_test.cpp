@@ -1,0 +1,94 @@
+// The contract of ops/matmul: every transpose, size and epilogue is the product that the formula says.
+#include "op_check.hpp"
+
+using namespace vkvae;
+using namespace vkvae::test;
+
+namespace {
+
+OpCase matmul_case(int64_t m, int64_t n, int64_t k, bool ta, bool tb) {
+    OpCase c;
+    c.name = concat_text("matmul ", m, "x", n, "x", k, ta ? " T" : " N", tb ? "T" : "N");
+    c.inputs = {{ta ? Shape{k, m} : Shape{m, k}}, {tb ? Shape{n, k} : Shape{k, n}}};
+    c.build = [=](Graph& g, std::span<const Tensor> in) { return matmul(g, in[0], in[1], ta, tb); };
+    c.formula = [=](const std::vector<Values>& in) {
+        Values y(size_t(m * n), 0.0);
+        for (int64_t i = 0; i < m; i++)
+            for (int64_t l = 0; l < k; l++)
+                for (int64_t j = 0; j < n; j++)
+                    y[size_t(i * n + j)] += in[0][size_t(ta ? l * m + i : i * k + l)] *
+                                            in[1][size_t(tb ? j * k + l : l * n + j)];
+        return y;
+    };
+    c.samples = 6;
+    return c;
+}
+
+OpCase linear_case(Shape x, int64_t out, bool bias, Activation activation) {
+    int64_t k = x.back(), rows = element_count(x) / k;
+    OpCase c;
+    c.name = concat_text("linear ", to_text(x), " to ", out, " ", activation_name(activation));
+    c.inputs = {{x}, {{k, out}}};
+    if (bias)
+        c.inputs.push_back({{out}});
+    c.build = [=](Graph& g, std::span<const Tensor> in) {
+        return linear(g, in[0], in[1], bias ? in[2] : Tensor{}, activation);
+    };
+    c.formula = [=](const std::vector<Values>& in) {
+        Values y = reference::linear(in[0], in[1], bias ? in[2] : Values{}, size_t(rows), size_t(k), size_t(out));
+        if (activation == Activation::none)
+            return y;
+        return reference::activate(reference::Activation(uint32_t(activation) - 1), y); // the same order, after none
+    };
+    c.samples = 6;
+    return c;
+}
+
+} // namespace
+
+TEST_CASE("matmul of any size, transposed or not, is the product, and so are its gradients") {
+    for (bool ta : {false, true})
+        for (bool tb : {false, true}) {
+            check(matmul_case(1, 1, 1, ta, tb));
+            check(matmul_case(7, 3, 5, ta, tb));
+            check(matmul_case(37, 41, 43, ta, tb));
+        }
+}
+
+TEST_CASE("matmul goes beyond tiles, slices and 65535 rows") {
+    check(matmul_case(65, 67, 130, false, false));
+    check(matmul_case(5, 3, 4099, false, false)); // a long sum is split, and its parts added in a fixed order
+    check(matmul_case(5, 4, 4099, true, false));
+    OpCase tall = matmul_case(65537, 3, 2, false, false);
+    tall.samples = 3;
+    check(tall);
+    OpCase wide = matmul_case(3, 65537, 2, false, true);
+    wide.samples = 3;
+    check(wide);
+}
+
+TEST_CASE("linear applies to the last axis, with and without bias") {
+    check(linear_case({5, 7}, 3, true, Activation::none));
+    check(linear_case({2, 3, 13}, 17, false, Activation::none));
+    check(linear_case({1, 1}, 1, true, Activation::none));
+    check(linear_case({31, 64}, 40, true, Activation::none));
+    OpCase tall = linear_case({65541, 2}, 3, true, Activation::none);
+    tall.samples = 3;
+    check(tall);
+}
+
+TEST_CASE("linear with a fused activation is the activation of linear") {
+    for (Activation a : {Activation::relu, Activation::leaky_relu, Activation::elu, Activation::silu, Activation::gelu,
+                         Activation::sigmoid, Activation::tanh, Activation::softplus})
+        check(linear_case({5, 7}, 3, true, a));
+}
+
+TEST_CASE("linear and matmul refuse shapes that do not fit, and say them") {
+    Graph g;
+    Tensor a = g.input({3, 4}, "a"), b = g.input({5, 6}, "b"), bias = g.input({7}, "bias");
+    CHECK_THROWS_WITH_AS(matmul(g, a, b), doctest::Contains("(3, 4)"), Error);
+    CHECK_THROWS_WITH_AS(matmul(g, a, b), doctest::Contains("(5, 6)"), Error);
+    CHECK_THROWS_WITH_AS(linear(g, a, b), doctest::Contains("(3, 4)"), Error);
+    Tensor w = g.input({4, 6}, "w");
+    CHECK_THROWS_WITH_AS(linear(g, a, w, bias), doctest::Contains("(7)"), Error);
+}

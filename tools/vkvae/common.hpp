@@ -1,0 +1,80 @@
+// What the verbs share: options, the device, opening a model, data, output files, interruption.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include "dataset/dataset.hpp"
+#include "vkvae/vae.hpp"
+
+namespace vkvae {
+
+using Json = nlohmann::ordered_json; // keeps the order in which a person wants to read
+namespace fs = std::filesystem;
+
+// Options that every verb takes.
+struct Common {
+    std::string device;
+    uint64_t seed = 0;
+    bool quiet = false, json = false, force = false;
+};
+void add_common(CLI::App& verb, Common& common);
+
+// One verb: adds its subcommand; when it was given, run() does the work and returns the exit code.
+struct Verb {
+    const char* name;
+    void (*add)(CLI::App& app);
+};
+
+// --device, or VKVAE_DEVICE, or the best there is; with the user's pipeline cache.
+std::unique_ptr<Device> open_device(const Common& common);
+std::string cache_directory(); // $VKVAE_CACHE, $XDG_CACHE_HOME/vkvae or ~/.cache/vkvae; empty: none
+
+// A run directory (its model.safetensors and config.json) or a model file.
+struct OpenModel {
+    std::unique_ptr<Device> device; // the others live on it
+    std::unique_ptr<Vae> vae;
+    std::unique_ptr<Parameters> parameters;
+    fs::path run; // empty for a model file
+    Json config;  // of the run; null for a model file
+};
+fs::path model_file(const std::string& run_or_model);
+OpenModel open_model(const std::string& run_or_model, const Common& common);
+
+// The model's JSON: a preset's name, a .json file, a .safetensors file, or a run directory.
+ModelConfig find_model(const std::string& name);
+
+// Data in the model's size. `binarize` is none, fixed or dynamic; fixed draws once, here.
+struct DataOptions {
+    std::string source, split = "train", binarize = "none";
+    int64_t limit = 0;
+};
+void add_data(CLI::App& verb, DataOptions& data, bool required, const char* default_split);
+// For verbs on a trained run: what the run was trained with, unless told otherwise.
+void default_data(DataOptions& data, const OpenModel& model);
+Dataset load_data(const DataOptions& data, const ModelConfig& model, uint64_t seed, bool quiet);
+DataView view_of(const Dataset& data);
+Binarize binarize_of(const DataOptions& data);
+std::vector<float> first_images(const Dataset& data, int64_t first, int64_t count); // (n, H, W, C) in [0,1]
+
+// Refuses to overwrite without --force. Errors: Status::usage.
+void check_output(const fs::path& file, const Common& common);
+// (n, H, W, C) in [0,1] as a PNG grid, or as an .npy array (n, C, H, W) if the name ends so.
+void write_images(const fs::path& file, std::span<const float> images, const ModelConfig& model, int columns);
+std::vector<float> read_latents(const fs::path& file, int64_t latent); // .npy (n, D)
+
+// Ctrl-C: the first sets the flag, the second ends the process at once with 130.
+void watch_interrupts();
+bool interrupted();
+
+// Text for people, or one JSON object on the last line of stdout.
+void print_result(const Json& result, const Common& common);
+
+void write_json(const fs::path& file, const Json& value);
+Json read_json(const fs::path& file);
+
+} // namespace vkvae

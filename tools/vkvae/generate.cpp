@@ -1,0 +1,279 @@
+// vkvae sample, reconstruct, interpolate, traverse, encode, decode: pictures and latents out of a trained model.
+#include "vkvae/generate.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <iostream>
+#include <numeric>
+
+#include "dataset/npy.hpp"
+#include "vkvae/verbs.hpp"
+
+namespace vkvae {
+
+std::vector<float> reconstruction_rows(Sampler& sampler, std::span<const float> images, int64_t pixels, int columns) {
+    std::vector<float> decoded = sampler.reconstruct(images), rows;
+    int64_t n = int64_t(images.size()) / pixels;
+    for (int64_t first = 0; first < n; first += columns) {
+        int64_t count = std::min<int64_t>(columns, n - first);
+        for (std::span<const float> from : {images, std::span<const float>(decoded)}) {
+            auto begin = from.begin() + first * pixels;
+            rows.insert(rows.end(), begin, begin + count * pixels);
+            rows.resize(rows.size() + size_t((columns - count) * pixels), 0.0f); // an unfinished row stays dark
+        }
+    }
+    return rows;
+}
+
+std::vector<float> interpolation_rows(Sampler& sampler, std::span<const float> images, int64_t pixels, int64_t latent,
+                                      int steps, bool spherical) {
+    std::vector<float> mu = sampler.encode(images).mu, z;
+    int64_t pairs = int64_t(images.size()) / pixels / 2;
+    for (int64_t pair = 0; pair < pairs; pair++)
+        for (int step = 0; step < steps; step++) {
+            std::span<const float> all(mu);
+            std::vector<float> point = interpolate(all.subspan(size_t(2 * pair * latent), size_t(latent)),
+                                                   all.subspan(size_t((2 * pair + 1) * latent), size_t(latent)),
+                                                   float(step) / float(steps - 1), spherical);
+            z.insert(z.end(), point.begin(), point.end());
+        }
+    return sampler.decode(z);
+}
+
+std::vector<float> traversal_rows(Sampler& sampler, std::span<const float> base, std::span<const int> dims, int steps,
+                                  float range) {
+    std::vector<float> z;
+    for (int dim : dims)
+        for (int step = 0; step < steps; step++) {
+            std::vector<float> point(base.begin(), base.end());
+            point[size_t(dim)] = steps > 1 ? range * (2 * float(step) / float(steps - 1) - 1) : base[size_t(dim)];
+            z.insert(z.end(), point.begin(), point.end());
+        }
+    return sampler.decode(z);
+}
+
+std::vector<int> dims_by_kl(std::span<const double> kl_dims, int64_t latent, int most) {
+    std::vector<int> dims(static_cast<size_t>(latent));
+    std::iota(dims.begin(), dims.end(), 0);
+    if (int64_t(kl_dims.size()) == latent)
+        std::stable_sort(dims.begin(), dims.end(),
+                         [&](int a, int b) { return kl_dims[size_t(a)] > kl_dims[size_t(b)]; });
+    dims.resize(size_t(std::min<int64_t>(most, latent)));
+    return dims;
+}
+
+namespace {
+
+constexpr int64_t kSampleBatch = 64;
+
+// The KL of each dimension in the run's last evaluation; empty if there is none.
+std::vector<double> last_kl_dims(const fs::path& run) {
+    std::vector<double> kl_dims;
+    std::ifstream metrics(run / "metrics.jsonl");
+    for (std::string line; !run.empty() && std::getline(metrics, line);) {
+        Json entry = Json::parse(line, nullptr, false);
+        if (entry.is_object() && entry.value("kind", "") == "eval" && entry.contains("kl_dims"))
+            kl_dims = entry["kl_dims"].get<std::vector<double>>();
+    }
+    return kl_dims;
+}
+
+struct Options {
+    Common common;
+    DataOptions data;
+    std::string model, out, latents;
+    int64_t count = 64;
+    int64_t index = -1;
+    int columns = 8, steps = 9, dims = 10;
+    float temperature = 1, range = 3;
+    bool spherical = false;
+};
+
+CLI::App* add_verb(CLI::App& app, const char* name, const char* text, const std::shared_ptr<Options>& o,
+                   const char* default_out) {
+    CLI::App* verb = app.add_subcommand(name, text);
+    add_common(*verb, o->common);
+    verb->add_option("model", o->model, "run directory or .safetensors model")->required();
+    o->out = default_out;
+    verb->add_option("--out", o->out, "file to write")->capture_default_str();
+    return verb;
+}
+
+void add_columns(CLI::App* verb, Options& o) {
+    verb->add_option("--columns", o.columns, "images in a row")->check(CLI::Range(1, 1024))->capture_default_str();
+}
+
+void done(const Options& o, Json result) {
+    result["out"] = o.out;
+    print_result(result, o.common);
+}
+
+// Reads the model's data: what it was trained on, unless told otherwise.
+Dataset data_for(Options& o, const OpenModel& model) {
+    default_data(o.data, model);
+    return load_data(o.data, model.vae->config(), o.common.seed, o.common.quiet);
+}
+
+void run_sample(Options& o) {
+    check_output(o.out, o.common);
+    OpenModel model = open_model(o.model, o.common);
+    Sampler sampler(*model.device, *model.vae, *model.parameters, std::min(o.count, kSampleBatch));
+    std::vector<float> z = sampler.sample_latents(o.count, o.common.seed, o.temperature);
+    write_images(o.out, sampler.decode(z), model.vae->config(), o.columns);
+    model.device->save_pipeline_cache();
+    done(o, {{"count", o.count}, {"seed", o.common.seed}});
+}
+
+void run_reconstruct(Options& o) {
+    check_output(o.out, o.common);
+    OpenModel model = open_model(o.model, o.common);
+    Dataset data = data_for(o, model);
+    std::vector<float> images = first_images(data, 0, o.count);
+    int64_t pixels = model.vae->config().pixels();
+    Sampler sampler(*model.device, *model.vae, *model.parameters, std::min(o.count, kSampleBatch));
+    if (fs::path(o.out).extension() == ".npy")
+        write_images(o.out, sampler.reconstruct(images), model.vae->config(), o.columns);
+    else
+        write_images(o.out, reconstruction_rows(sampler, images, pixels, o.columns), model.vae->config(), o.columns);
+    model.device->save_pipeline_cache();
+    done(o, {{"count", int64_t(images.size()) / pixels}, {"data", data.name}, {"split", o.data.split}});
+}
+
+void run_interpolate(Options& o) {
+    check_output(o.out, o.common);
+    OpenModel model = open_model(o.model, o.common);
+    Dataset data = data_for(o, model);
+    if (data.count < 2)
+        fail(Status::data, "interpolation needs two samples, ", data.name, " has ", data.count);
+    int64_t pairs = std::min(o.count, data.count / 2);
+    std::vector<float> images = first_images(data, 0, 2 * pairs);
+    Sampler sampler(*model.device, *model.vae, *model.parameters, kSampleBatch);
+    const ModelConfig& config = model.vae->config();
+    write_images(o.out, interpolation_rows(sampler, images, config.pixels(), config.latent, o.steps, o.spherical),
+                 config, o.steps);
+    model.device->save_pipeline_cache();
+    done(o, {{"pairs", pairs}, {"steps", o.steps}});
+}
+
+void run_traverse(Options& o) {
+    check_output(o.out, o.common);
+    OpenModel model = open_model(o.model, o.common);
+    const ModelConfig& config = model.vae->config();
+    Sampler sampler(*model.device, *model.vae, *model.parameters, kSampleBatch);
+    std::vector<float> base(size_t(config.latent), 0.0f);
+    if (o.index >= 0) {
+        Dataset data = data_for(o, model);
+        if (o.index >= data.count)
+            fail(Status::usage, "--index ", o.index, ": ", data.name, " has ", data.count, " samples");
+        base = sampler.encode(first_images(data, o.index, 1)).mu;
+    }
+    std::vector<int> dims = dims_by_kl(last_kl_dims(model.run), config.latent, o.dims);
+    write_images(o.out, traversal_rows(sampler, base, dims, o.steps, o.range), config, o.steps);
+    model.device->save_pipeline_cache();
+    done(o, {{"dims", dims}, {"steps", o.steps}, {"range", o.range}});
+}
+
+void run_encode(Options& o) {
+    check_output(o.out, o.common);
+    OpenModel model = open_model(o.model, o.common);
+    Dataset data = data_for(o, model);
+    int64_t latent = model.vae->config().latent;
+    Sampler sampler(*model.device, *model.vae, *model.parameters, std::min<int64_t>(data.count, 256));
+    std::vector<float> mu;
+    constexpr int64_t kPiece = 4096; // images held as floats at a time
+    for (int64_t first = 0; first < data.count; first += kPiece) {
+        std::vector<float> piece = sampler.encode(first_images(data, first, kPiece)).mu;
+        mu.insert(mu.end(), piece.begin(), piece.end());
+    }
+    write_npy(o.out, Shape{data.count, latent}, mu);
+    model.device->save_pipeline_cache();
+    done(o, {{"count", data.count}, {"latent", latent}});
+}
+
+void run_decode(Options& o) {
+    check_output(o.out, o.common);
+    OpenModel model = open_model(o.model, o.common);
+    std::vector<float> z = read_latents(o.latents, model.vae->config().latent);
+    int64_t count = int64_t(z.size()) / model.vae->config().latent;
+    Sampler sampler(*model.device, *model.vae, *model.parameters, std::min<int64_t>(count, 256));
+    write_images(o.out, sampler.decode(z), model.vae->config(), o.columns);
+    model.device->save_pipeline_cache();
+    done(o, {{"count", count}});
+}
+
+void add_count(CLI::App* verb, Options& o, const char* text, int64_t value) {
+    o.count = value;
+    verb->add_option("--count", o.count, text)->check(CLI::Range(int64_t(1), int64_t(1) << 20))->capture_default_str();
+}
+
+void add_steps(CLI::App* verb, Options& o) {
+    verb->add_option("--steps", o.steps, "images in a row")->check(CLI::Range(2, 1024))->capture_default_str();
+}
+
+} // namespace
+
+void add_sample(CLI::App& app) {
+    auto o = std::make_shared<Options>();
+    CLI::App* verb = add_verb(app, "sample", "draw new images from the prior", o, "samples.png");
+    add_count(verb, *o, "how many", 64);
+    add_columns(verb, *o);
+    verb->add_option("--temperature", o->temperature, "standard deviation of the latents")
+        ->check(CLI::Range(0.0, 100.0))
+        ->capture_default_str();
+    verb->callback([o] { run_sample(*o); });
+}
+
+void add_reconstruct(CLI::App& app) {
+    auto o = std::make_shared<Options>();
+    CLI::App* verb = add_verb(app, "reconstruct", "inputs above their reconstructions", o, "reconstructions.png");
+    add_data(*verb, o->data, false, "test");
+    add_count(verb, *o, "how many", 16);
+    add_columns(verb, *o);
+    verb->callback([o] { run_reconstruct(*o); });
+}
+
+void add_interpolate(CLI::App& app) {
+    auto o = std::make_shared<Options>();
+    CLI::App* verb = add_verb(app, "interpolate", "walks between pairs of inputs in latent space", o,
+                              "interpolation.png");
+    add_data(*verb, o->data, false, "test");
+    add_count(verb, *o, "pairs", 8);
+    add_steps(verb, *o);
+    verb->add_flag("--spherical", o->spherical, "along the sphere instead of the chord");
+    verb->callback([o] { run_interpolate(*o); });
+}
+
+void add_traverse(CLI::App& app) {
+    auto o = std::make_shared<Options>();
+    CLI::App* verb = add_verb(app, "traverse", "one latent dimension a row, moved from -range to range", o,
+                              "traversal.png");
+    add_data(*verb, o->data, false, "test");
+    add_steps(verb, *o);
+    verb->add_option("--dims", o->dims, "most rows; those with the largest KL come first")
+        ->check(CLI::Range(1, 4096))
+        ->capture_default_str();
+    verb->add_option("--range", o->range, "in standard deviations of the prior")
+        ->check(CLI::Range(0.0, 100.0))
+        ->capture_default_str();
+    verb->add_option("--index", o->index, "start from this sample of the data instead of the prior's mean")
+        ->check(CLI::NonNegativeNumber);
+    verb->callback([o] { run_traverse(*o); });
+}
+
+void add_encode(CLI::App& app) {
+    auto o = std::make_shared<Options>();
+    CLI::App* verb = add_verb(app, "encode", "posterior means of all samples, as .npy (N, D)", o, "latents.npy");
+    add_data(*verb, o->data, false, "test");
+    verb->callback([o] { run_encode(*o); });
+}
+
+void add_decode(CLI::App& app) {
+    auto o = std::make_shared<Options>();
+    CLI::App* verb = add_verb(app, "decode", "images of latents, as .png grid or .npy (N, C, H, W)", o, "images.png");
+    verb->add_option("--latents", o->latents, ".npy array (N, D)")->required();
+    add_columns(verb, *o);
+    verb->callback([o] { run_decode(*o); });
+}
+
+} // namespace vkvae

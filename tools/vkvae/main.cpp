@@ -1,0 +1,48 @@
+// The command line tool: one file per verb, listed here.
+#include <cstdio>
+#include <iostream>
+
+#include "vkvae/common.hpp"
+#include "vkvae/verbs.hpp"
+#include "vkvae/version.hpp"
+
+using namespace vkvae;
+
+namespace {
+
+const Verb kVerbs[] = {
+    {"devices", add_devices},         {"train", add_train},       {"resume", add_resume},
+    {"sample", add_sample},           {"reconstruct", add_reconstruct}, {"interpolate", add_interpolate},
+    {"traverse", add_traverse},       {"encode", add_encode},     {"decode", add_decode},
+    {"eval", add_eval},               {"info", add_info},         {"dataset", add_dataset},
+    {"bench", add_bench},
+};
+
+} // namespace
+
+int main(int argc, char** argv) {
+    CLI::App app("vkvae: variational autoencoders on any Vulkan GPU");
+    app.set_version_flag("--version", std::string("vkvae ") + kVersion);
+    app.require_subcommand(1);
+    app.option_defaults()->always_capture_default(false);
+    for (const Verb& verb : kVerbs)
+        verb.add(app);
+    try {
+        app.parse(argc, argv); // runs the verb
+        std::cout << std::flush;
+        if (!std::cout)
+            fail(Status::runtime, "the output could not be written");
+        return int(Status::ok);
+    } catch (const CLI::ParseError& error) {
+        return app.exit(error) == 0 ? int(Status::ok) : int(Status::usage);
+    } catch (const Error& error) {
+        std::fprintf(stderr, "vkvae: %s\n", error.what());
+        return int(error.status());
+    } catch (const std::bad_alloc&) {
+        std::fprintf(stderr, "vkvae: out of memory\n");
+        return int(Status::runtime);
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "vkvae: %s\n", error.what());
+        return int(Status::runtime);
+    }
+}
