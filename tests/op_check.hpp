@@ -155,7 +155,7 @@ inline OpResult read_result(Plan& plan, const OpGraph& g) {
     return result;
 }
 
-inline void check_close(const char* what, std::span<const float> got, const Values& expected, double tolerance,
+inline void check_close(const std::string& what, std::span<const float> got, const Values& expected, double tolerance,
                         double nmse) {
     REQUIRE(got.size() == expected.size());
     double scale = root_mean_square(expected), squares = 0, worst = 0;

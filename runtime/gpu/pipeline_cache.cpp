@@ -64,7 +64,8 @@ std::vector<std::byte> load_pipeline_cache(const std::string& file, const Caps& 
 }
 
 void store_pipeline_cache(const std::string& file, const Caps& caps, std::span<const std::byte> blob) {
-    std::filesystem::create_directories(std::filesystem::path(file).parent_path());
+    std::error_code ignored; // if there is no directory then, writing says so
+    std::filesystem::create_directories(std::filesystem::path(file).parent_path(), ignored);
     CacheHeader header = make_header(caps, blob);
     std::span<const std::byte> head(reinterpret_cast<const std::byte*>(&header), sizeof(header));
     std::span<const std::byte> chunks[] = {head, blob};

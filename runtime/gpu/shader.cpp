@@ -41,11 +41,36 @@ struct Id {
 
 using Ids = std::unordered_map<uint32_t, Id>;
 
+const Id& find_id(const Ids& ids, uint32_t number) {
+    auto found = ids.find(number);
+    require(found != ids.end(), "SPIR-V refers to the id ", number, ", which it does not define");
+    return found->second;
+}
+
 uint32_t type_bytes(const Ids& ids, uint32_t type) {
-    const Id& id = ids.at(type);
-    if (id.opcode == OpTypeVector)
-        return id.width * type_bytes(ids, id.type);
-    return id.width;
+    const Id& id = find_id(ids, type);
+    return id.opcode == OpTypeVector ? id.width * find_id(ids, id.type).width : id.width;
+}
+
+// How many words of an instruction are read below, at least.
+uint16_t words_needed(uint16_t opcode) {
+    switch (opcode) {
+    case OpCapability:
+    case OpTypeStruct:
+        return 2;
+    case OpEntryPoint:
+    case OpTypeInt:
+    case OpTypeFloat:
+    case OpDecorate:
+        return 3;
+    case OpTypeVector:
+    case OpTypePointer:
+    case OpVariable:
+    case OpMemberDecorate:
+        return 4;
+    default:
+        return 1;
+    }
 }
 
 void decorate(Id& id, uint32_t decoration, uint32_t value) {
@@ -65,6 +90,7 @@ void decorate_member(Id& id, uint32_t member, uint32_t decoration, uint32_t valu
     if (decoration == NonReadable)
         id.non_readable++;
     if (decoration == Offset) {
+        require(member < 16384, "SPIR-V decorates member ", member, " of a structure"); // its own limit, section 2.17
         if (id.offsets.size() <= member)
             id.offsets.resize(member + 1);
         id.offsets[member] = value;
@@ -81,7 +107,8 @@ ShaderInterface reflect(const Shader& shader) {
     int entry_points = 0;
     for (size_t at = 5; at < code.size();) {
         uint16_t opcode = uint16_t(code[at] & 0xffff), length = uint16_t(code[at] >> 16);
-        require(length > 0 && at + length <= code.size(), "shader ", shader.name, ": SPIR-V ends inside an instruction");
+        require(length >= words_needed(opcode) && at + length <= code.size(), "shader ", shader.name,
+                ": SPIR-V ends inside an instruction");
         const uint32_t* word = &code[at];
         switch (opcode) {
         case OpEntryPoint:
@@ -133,8 +160,10 @@ ShaderInterface reflect(const Shader& shader) {
             continue;
         if (id.storage != StorageBuffer && id.storage != Uniform && id.storage != PushConstant)
             continue;
-        const Id& block = ids.at(ids.at(id.type).type);
+        const Id& block = find_id(ids, find_id(ids, id.type).type);
         if (id.storage == PushConstant) {
+            require(block.offsets.size() >= block.members.size(), "shader ", shader.name,
+                    ": a push constant has no offset");
             for (size_t m = 0; m < block.members.size(); m++)
                 result.push_bytes = std::max(result.push_bytes, block.offsets[m] + type_bytes(ids, block.members[m]));
         } else if (id.storage == Uniform) {
@@ -148,10 +177,12 @@ ShaderInterface reflect(const Shader& shader) {
                 result.bindings.resize(id.binding + 1);
                 seen.resize(id.binding + 1);
             }
-            seen[id.binding] = true;
             bool non_writable = id.self_non_writable || block.non_writable == block.members.size();
             bool non_readable = id.self_non_readable || block.non_readable == block.members.size();
-            result.bindings[id.binding] = {.reads = !non_readable, .writes = !non_writable};
+            ShaderInterface::Binding& binding = result.bindings[id.binding]; // may have several blocks, as float and vec4
+            binding.reads = !non_readable || (seen[id.binding] && binding.reads);
+            binding.writes = !non_writable || (seen[id.binding] && binding.writes);
+            seen[id.binding] = true;
         }
     }
     require(std::find(seen.begin(), seen.end(), false) == seen.end(), "shader ", shader.name,

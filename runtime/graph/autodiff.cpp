@@ -65,8 +65,9 @@ Tensor Graph::place(Tensor gradient, Tensor into) {
 std::vector<Tensor> Graph::backward(Tensor y, std::span<const Tensor> wrt, std::span<const Tensor> into, Tensor seed) {
     require(seed || element_count(shape(y)) == 1, "backward needs one element to start from, '", info(y).name,
             "' has the shape ", to_text(shape(y)));
-    require(!seed || shape(seed) == shape(y), "backward: the seed has the shape ", to_text(shape(seed)), ", '",
-            info(y).name, "' has ", to_text(shape(y)));
+    if (seed)
+        require(shape(seed) == shape(y), "backward: the seed has the shape ", to_text(shape(seed)), ", '",
+                info(y).name, "' has ", to_text(shape(y)));
     // A tensor needs a gradient if something in wrt reaches it.
     std::vector<bool> needed(tensors_.size(), false);
     for (Tensor t : wrt)

@@ -47,6 +47,7 @@ struct Plan::State {
     void prepare();
     void write_sets();
     void record(VkCommandBuffer commands, size_t steps, bool profile);
+    std::unique_ptr<Commands> recording(size_t steps, bool profile);
     bool in_arena(const TensorInfo& t) const { return !tensors[t.storage.id].external; }
     const TensorInfo& storage_of(Tensor t) const { return tensors[tensors[t.id].storage.id]; }
     Place locate(Tensor t) const {
@@ -172,6 +173,9 @@ void Plan::bind(Tensor t, const Buffer& buffer, uint64_t offset) {
 void Plan::State::prepare() {
     if (ready)
         return;
+    kernels.clear(); // an attempt that failed half-way, for want of memory perhaps, is begun again
+    device.fn().vkDestroyDescriptorPool(device.handle(), pool, nullptr);
+    pool = VK_NULL_HANDLE;
     if (memory.arena)
         arena = Buffer(device, memory.arena, Memory::device, "intermediate tensors");
     if (memory.external)
@@ -283,6 +287,13 @@ void Plan::State::record(VkCommandBuffer commands, size_t steps, bool profile) {
     barrier_around_copies(fn, commands);
 }
 
+std::unique_ptr<Commands> Plan::State::recording(size_t steps, bool profile) {
+    auto commands = std::make_unique<Commands>(device);
+    record(commands->begin(), steps, profile);
+    commands->end();
+    return commands;
+}
+
 void Plan::submit(std::span<const StepParams> params, bool profile) {
     State& s = *state_;
     require(!params.empty() && params.size() <= s.options.max_steps, "Plan::submit: ", params.size(),
@@ -302,20 +313,14 @@ void Plan::submit(std::span<const StepParams> params, bool profile) {
             VKVAE_CHECK(s.device.fn().vkCreateQueryPool(s.device.handle(), &info, nullptr, &s.queries));
         }
         require(params.size() == 1, "Plan::submit: one step can be profiled at a time");
-        if (!s.profiled) {
-            s.profiled = std::make_unique<Commands>(s.device);
-            s.record(s.profiled->begin(), 1, true);
-            s.profiled->end();
-        }
+        if (!s.profiled)
+            s.profiled = s.recording(1, true);
         s.profiled_steps = 1;
         s.under_way = s.profiled.get();
     } else {
         std::unique_ptr<Commands>& commands = s.recorded[params.size()];
-        if (!commands) {
-            commands = std::make_unique<Commands>(s.device);
-            s.record(commands->begin(), params.size(), false);
-            commands->end();
-        }
+        if (!commands)
+            commands = s.recording(params.size(), false);
         s.under_way = commands.get();
     }
     s.under_way->submit();

@@ -11,11 +11,11 @@ Tensor gather(Graph& g, Tensor data, Tensor indices, Binarize binarize) {
     require(i.shape.size() == 2 && i.type == DType::u32, "gather: indices must be (slots, N) u32, got ",
             to_text(i.shape));
     int64_t n = i.shape[1], width = d.shape[1];
-    Tensor x = g.tensor({n, width}, "x");
+    const char* shader = d.type == DType::u8 ? "gather_u8" : "gather_f32";
+    Tensor x = g.tensor({n, width}, "x"); // d and i are stale from here on
     struct Push {
         uint32_t count, rows, width;
     } push = {uint32_t(n * width), uint32_t(n), uint32_t(width)};
-    const char* shader = d.type == DType::u8 ? "gather_u8" : "gather_f32";
     g.add({.op = "gather",
            .in = {data, indices},
            .out = {x},

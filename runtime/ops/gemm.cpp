@@ -31,8 +31,9 @@ Gemm choose_gemm(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, bool may_
         wanted_groups = 16; // software devices have few cores; some slack evens the load
         k_step = lanes;
     } else {
-        // 64x64 needs 256 work items; smaller problems and smaller devices take 32x32 with 64.
-        bool large = caps.max_invocations >= 256 && m > 32 && n > 32 && divide_up(m, 64) * divide_up(n, 64) >= 16;
+        // 64x64 needs 256 work items and two panels of 16x65 floats; smaller problems and devices take 32x32 with 64.
+        bool room = caps.max_invocations >= 256 && caps.max_shared_bytes >= 2 * 16 * 65 * 4;
+        bool large = room && m > 32 && n > 32 && divide_up(m, 64) * divide_up(n, 64) >= 16;
         uint32_t tile = large ? 64 : 32;
         gemm.suffix = "_tile";
         gemm.constants = {tile * tile / 16, tile, tile};

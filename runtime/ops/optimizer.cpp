@@ -18,21 +18,23 @@ void check_state(Graph& g, const char* op, const OptimizerState& s, std::span<co
     for (Tensor moment : moments)
         require(g.shape(moment) == shape, op, ": a moment of shape ", to_text(g.shape(moment)), ", weights ",
                 to_text(shape));
-    require(element_count(g.shape(s.norm)) == 1 && g.info(s.halted).type == DType::u32, op,
-            ": norm is one number, halted one u32");
+    require(element_count(g.shape(s.norm)) == 1 && (!s.loss || element_count(g.shape(s.loss)) == 1) &&
+                g.info(s.halted).type == DType::u32, op,
+            ": norm and loss are one number each, halted one u32");
 }
 
-// Sets `halted` for good once the norm is not finite.
+// Sets `halted` for good once the norm or the loss is not finite.
 void add_check(Graph& g, const OptimizerState& s) {
+    Tensor loss = s.loss ? s.loss : s.norm;
     g.add({.op = "halt_check",
-           .in = {s.norm, s.halted},
+           .in = {s.norm, loss, s.halted},
            .out = {s.halted},
            .lower =
                [=](Lowering& l) {
                    struct Push {
                        uint32_t count;
                    };
-                   l.each("halt_check", 1, {}, {s.norm, s.halted}, Push{1});
+                   l.each("halt_check", 1, {}, {s.norm, loss, s.halted}, Push{1});
                },
            .adjoint = {}});
 }

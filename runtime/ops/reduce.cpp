@@ -3,12 +3,10 @@
 //   sum, mean:  dx[o,a,i] = factor dy[o,i]
 //   max:        dx[o,a,i] = dy[o,i] / (number of maxima) where x[o,a,i] = y[o,i]
 //
-// Kernels: shaders/reduce/. Long axes go in two stages, so that every sum is a fixed tree and none has more than a few
+// Kernels: shaders/reduce/. Long axes go in stages, so that every sum is a fixed tree and none has more than a few
 // hundred terms in a row.
 #include "ops/gemm.hpp"
 #include "vkvae/ops.hpp"
-
-#include <algorithm>
 
 namespace vkvae {
 namespace {
@@ -87,9 +85,9 @@ void lower_reduce(Lowering& l, Tensor x, Tensor y, ReduceOp op, uint64_t outer, 
         uint32_t count, axis, inner, chunks;
         float factor;
     };
-    constexpr uint64_t kLongest = 512; // terms that one work item adds in a row
-    if (axis > kLongest) {
-        uint64_t chunks = std::max<uint64_t>(256, axis / 2048);
+    constexpr uint64_t kTerms = 256; // that one work item adds in a row; up to twice as many where that saves a stage
+    if (axis > 2 * kTerms) {
+        uint64_t chunks = (axis + kTerms - 1) / kTerms;
         Tensor partial = l.scratch({int64_t(outer), int64_t(chunks), int64_t(inner)}, "partial sums");
         Push first = {uint32_t(outer * chunks * inner), uint32_t(axis), uint32_t(inner), uint32_t(chunks), 1};
         l.each("reduce", first.count, {uint32_t(op)}, {x, partial}, first);

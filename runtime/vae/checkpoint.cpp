@@ -1,5 +1,8 @@
 // Model files and training states, both safetensors. A model file is what PyTorch's load_state_dict takes, with the
 // model's JSON in the metadata: one file is a model. No dates or host names: equal runs give equal bytes.
+#include <limits>
+
+#include "io/file.hpp"
 #include "io/safetensors.hpp"
 #include "vkvae/version.hpp"
 #include "vkvae/vae.hpp"
@@ -7,17 +10,25 @@
 namespace vkvae {
 namespace {
 
-std::string text_of(const std::filesystem::path& file) { return file.string(); }
-
 ModelConfig config_of(const SafetensorsFile& contents, const std::filesystem::path& file) {
     auto found = contents.metadata.find("vkvae_config");
-    require_data(found != contents.metadata.end(), text_of(file),
+    require_data(found != contents.metadata.end(), path_text(file),
                  " carries no vkvae_config: it is not a model that vkvae saved");
     try {
         return parse_model(found->second);
     } catch (const Error& error) {
-        fail(Status::data, text_of(file), ": ", error.what());
+        fail(Status::data, path_text(file), ": ", error.what());
     }
+}
+
+constexpr const char *kStepKey = "vkvae_step", *kLayoutKey = "vkvae_layout", *kVersionKey = "vkvae_version";
+
+// Tells moments of one model from those of another: which parameter is where in the flat buffers.
+std::string layout_of(const Parameters& parameters) {
+    std::string text;
+    for (const Parameter& p : parameters.list())
+        text += concat_text(p.offset, " ", p.name, to_text(p.shape), "\n");
+    return std::to_string(crc32c(std::as_bytes(std::span(text))));
 }
 
 } // namespace
@@ -29,7 +40,7 @@ void save_model(const std::filesystem::path& file, const Vae& vae, const Paramet
         values.push_back(parameters.read(p));
         tensors.push_back({p.name, "F32", p.disk_shape, std::as_bytes(std::span(values.back()))});
     }
-    write_safetensors(file, {{"format", "pt"}, {"vkvae_version", kVersion}, {"vkvae_config", vae.config().json}},
+    write_safetensors(file, {{"format", "pt"}, {kVersionKey, kVersion}, {"vkvae_config", vae.config().json}},
                       tensors);
 }
 
@@ -37,17 +48,17 @@ ModelConfig read_model_config(const std::filesystem::path& file) { return config
 
 void load_model(const std::filesystem::path& file, const Vae& vae, Parameters& parameters) {
     SafetensorsFile contents = read_safetensors(file);
-    require_data(config_of(contents, file).json == vae.config().json, text_of(file), " is a checkpoint of another model");
+    require_data(config_of(contents, file).json == vae.config().json, path_text(file), " is a checkpoint of another model");
     // Everything is checked before anything is written.
     std::vector<std::vector<float>> values;
     for (const Parameter& p : parameters.list()) {
         const TensorEntry* entry = contents.find(p.name);
-        require_data(entry != nullptr, text_of(file), ": the tensor ", p.name, " is missing");
-        require_data(entry->shape == p.disk_shape, text_of(file), ": the tensor ", p.name, " has the shape ",
+        require_data(entry != nullptr, path_text(file), ": the tensor ", p.name, " is missing");
+        require_data(entry->shape == p.disk_shape, path_text(file), ": the tensor ", p.name, " has the shape ",
                      to_text(entry->shape), ", the model needs ", to_text(p.disk_shape));
         values.push_back(to_f32(*entry));
     }
-    require_data(contents.tensors.size() == parameters.list().size(), text_of(file), " has ", contents.tensors.size(),
+    require_data(contents.tensors.size() == parameters.list().size(), path_text(file), " has ", contents.tensors.size(),
                  " tensors, the model has ", parameters.list().size());
     for (size_t i = 0; i < values.size(); i++)
         parameters.write(parameters.list()[i], values[i]);
@@ -60,24 +71,31 @@ void save_train_state(const std::filesystem::path& file, const Parameters& param
     TensorEntry tensors[] = {{"optimizer.m", "F32", shape, std::as_bytes(std::span(m))},
                              {"optimizer.v", "F32", shape, std::as_bytes(std::span(v))}};
     std::map<std::string, std::string> metadata = state.extra;
-    metadata["vkvae_step"] = std::to_string(state.step);
-    metadata["vkvae_version"] = kVersion;
+    metadata[kStepKey] = std::to_string(state.step);
+    metadata[kLayoutKey] = layout_of(parameters);
+    metadata[kVersionKey] = kVersion;
     write_safetensors(file, metadata, tensors);
 }
 
 TrainState load_train_state(const std::filesystem::path& file, Parameters& parameters) {
     SafetensorsFile contents = read_safetensors(file);
     TrainState state;
-    state.extra = contents.metadata;
-    const std::string& step = contents.metadata["vkvae_step"];
-    bool digits = !step.empty() && step.size() < 19 && step.find_first_not_of("0123456789") == std::string::npos;
-    require_data(digits, text_of(file), " is not a training state: it has no step");
+    const std::string& step = contents.metadata[kStepKey];
+    // Random numbers are counted by 32-bit steps.
+    bool number = !step.empty() && step.size() <= 10 && step.find_first_not_of("0123456789") == std::string::npos &&
+                  std::stoll(step) <= std::numeric_limits<uint32_t>::max();
+    require_data(number, path_text(file), " is not a training state: it has no step");
+    require_data(contents.metadata[kLayoutKey] == layout_of(parameters), path_text(file),
+                 " is the training state of another model");
     state.step = std::stoll(step);
+    state.extra = contents.metadata;
+    for (const char* key : {kStepKey, kLayoutKey, kVersionKey})
+        state.extra.erase(key);
     std::vector<float> moments[2];
     const char* names[] = {"optimizer.m", "optimizer.v"};
     for (int i = 0; i < 2; i++) {
         const TensorEntry* entry = contents.find(names[i]);
-        require_data(entry && entry->shape == Shape{parameters.padded()}, text_of(file), ": ", names[i],
+        require_data(entry && entry->shape == Shape{parameters.padded()}, path_text(file), ": ", names[i],
                      entry ? " has another model's shape" : " is missing");
         moments[i] = to_f32(*entry);
     }

@@ -145,10 +145,10 @@ Evaluation means(const Totals& t, int64_t count, int64_t pixels) {
 
 Evaluation evaluate(Device& device, const Vae& vae, const Parameters& parameters, const DataView& data,
                     const EvaluateOptions& options) {
-    if (data.count < 1)
-        fail(Status::data, "the data set is empty");
-    require(data.width == vae.config().pixels(), "the data have ", data.width, " numbers a sample, the model takes ",
-            vae.config().pixels());
+    data.check(vae.config());
+    if (options.batch < 1 || options.importance_samples < 0)
+        fail(Status::usage, "evaluation with a batch of ", options.batch, " and ", options.importance_samples,
+             " importance samples");
     EvaluateOptions o = options;
     o.batch = std::min(o.batch, data.count);
     int64_t latent = vae.config().latent, pixels = vae.config().pixels();

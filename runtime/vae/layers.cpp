@@ -34,16 +34,6 @@ Tensor feature_vector(Scope& scope, const char* name, int64_t features, const Sh
 
 bool is_image(Scope& scope, const Flow& flow) { return scope.graph.shape(flow.x).size() == 4; }
 
-// The order of flat features matters only if there are several channels and several positions.
-Shape order_of(const Shape& hwc) { return hwc.empty() || hwc[2] == 1 || hwc[0] * hwc[1] == 1 ? Shape{} : hwc; }
-
-Flow flatten(Scope& scope, const Flow& flow) {
-    if (!is_image(scope, flow))
-        return flow;
-    Shape s = scope.graph.shape(flow.x);
-    return {reshape(scope.graph, flow.x, {s[0], s[1] * s[2] * s[3]}), order_of({s[1], s[2], s[3]})};
-}
-
 void require_image(Scope& scope, const Flow& flow) {
     require(is_image(scope, flow), "it takes images (N, H, W, C), but gets ", to_text(scope.graph.shape(flow.x)),
             "; put a reshape before it");
@@ -103,11 +93,12 @@ Flow build_flatten(Scope& scope, const Layer& layer, const Flow& flow, const Sha
 
 Flow build_reshape(Scope& scope, const Layer& layer, const Flow& flow, const Shape&) {
     const Shape& to = layer.shape;
-    int64_t features = element_count(scope.graph.shape(flow.x)) / scope.graph.dim(flow.x, 0);
-    require(features == element_count(to), "it makes (", to[0], ", ", to[1], ", ", to[2], ") = ", element_count(to),
-            " numbers, but gets ", to_text(scope.graph.shape(flow.x)), ", ", features, " a sample");
-    require(order_of(to) == flow.flattened, "the order of its features is not known: put a linear layer before it");
-    Tensor y = reshape(scope.graph, flow.x, {scope.graph.dim(flow.x, 0), to[0], to[1], to[2]});
+    Flow flat = flatten(scope, flow);
+    int64_t features = scope.graph.dim(flat.x, 1);
+    require(features == element_count(to), "it makes ", to_text(to), " = ", element_count(to), " numbers, but gets ",
+            to_text(scope.graph.shape(flow.x)), ", ", features, " a sample");
+    require(order_of(to) == flat.flattened, "the order of its features is not known: put a linear layer before it");
+    Tensor y = reshape(scope.graph, flat.x, {scope.graph.dim(flow.x, 0), to[0], to[1], to[2]});
     return {activate(scope.graph, y, layer.activation), {}};
 }
 
@@ -140,6 +131,15 @@ Shape shape_ahead(std::span<const Layer> layers, size_t i, const Shape& end_shap
 }
 
 } // namespace
+
+Shape order_of(const Shape& hwc) { return hwc.empty() || hwc[2] == 1 || hwc[0] * hwc[1] == 1 ? Shape{} : hwc; }
+
+Flow flatten(Scope& scope, const Flow& flow) {
+    if (!is_image(scope, flow))
+        return flow;
+    Shape s = scope.graph.shape(flow.x);
+    return {reshape(scope.graph, flow.x, {s[0], s[1] * s[2] * s[3]}), order_of({s[1], s[2], s[3]})};
+}
 
 std::span<const LayerType> layer_types() { return kLayerTypes; }
 

@@ -27,6 +27,11 @@ struct Flow {
     Shape flattened; // (H, W, C), or empty: the order is PyTorch's own
 };
 
+// (H, W, C) if the order of its flat features matters: if there are several channels and several positions; else empty.
+Shape order_of(const Shape& hwc);
+// (N, H, W, C) -> (N, features); flat features stay as they are.
+Flow flatten(Vae::Scope& scope, const Flow& flow);
+
 // Runs the layers. `end_shape` (H, W, C) is what the last features stand for, if they are flat; empty for an encoder.
 // Errors: Status::data, naming the layer.
 Flow build_layers(Vae::Scope& scope, const std::string& stack, std::span<const Layer> layers, Flow flow,

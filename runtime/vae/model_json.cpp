@@ -10,7 +10,7 @@
 namespace vkvae {
 namespace {
 
-using Json = nlohmann::json;
+using Json = nlohmann::ordered_json; // what checkpoints carry reads as it was written
 
 // Untrusted input: what a model may ask for. See SECURITY.md.
 constexpr size_t kMostJsonBytes = 1 << 20;
@@ -18,28 +18,34 @@ constexpr int kDeepestJson = 32;
 constexpr size_t kMostLayers = 256;
 constexpr int64_t kLargestSide = 8192, kMostChannels = 4096, kMostFeatures = 1 << 20, kMostLatents = 65536;
 
+// A value for a message: one line of ASCII, not a megabyte of somebody's file.
+std::string shown(const Json& value) {
+    std::string text = value.dump(-1, ' ', true);
+    return text.size() <= 80 ? text : text.substr(0, 77) + "...";
+}
+
 int64_t integer(const Json& object, const std::string& key, int64_t low, int64_t high) {
     const Json& value = object.at(key);
-    require_data(value.is_number_integer(), "\"", key, "\" must be an integer, not ", value.dump());
+    require_data(value.is_number_integer(), "\"", key, "\" must be an integer, not ", shown(value));
     // An unsigned number beyond int64 would wrap: compare as the JSON says it.
     bool fits = value.is_number_unsigned() ? value.get<uint64_t>() <= uint64_t(high) : value.get<int64_t>() <= high;
-    require_data(fits && value.get<int64_t>() >= low, "\"", key, "\" is ", value.dump(), ", it must be from ", low,
+    require_data(fits && value.get<int64_t>() >= low, "\"", key, "\" is ", shown(value), ", it must be from ", low,
                  " to ", high);
     return value.get<int64_t>();
 }
 
 double number(const Json& object, const std::string& key, double low, double high) {
     const Json& value = object.at(key);
-    require_data(value.is_number(), "\"", key, "\" must be a number, not ", value.dump());
+    require_data(value.is_number(), "\"", key, "\" must be a number, not ", shown(value));
     double result = value.get<double>();
-    require_data(result >= low && result <= high, "\"", key, "\" is ", value.dump(), ", it must be from ", low, " to ",
+    require_data(result >= low && result <= high, "\"", key, "\" is ", shown(value), ", it must be from ", low, " to ",
                  high);
     return result;
 }
 
 std::string word(const Json& object, const std::string& key) {
     const Json& value = object.at(key);
-    require_data(value.is_string(), "\"", key, "\" must be a string, not ", value.dump());
+    require_data(value.is_string(), "\"", key, "\" must be a string, not ", shown(value));
     return value.get<std::string>();
 }
 
@@ -47,11 +53,11 @@ Shape sizes(const Json& object, const std::string& key, size_t least, size_t mos
     const Json& value = object.at(key);
     require_data(value.is_array() && value.size() >= least && value.size() <= most, "\"", key,
                  "\" must be a list of ", least, least == most ? "" : concat_text(" to ", most), " sizes, not ",
-                 value.dump());
+                 shown(value));
     Shape shape;
     for (const Json& size : value) {
         require_data(size.is_number_integer() && size.get<int64_t>() > 0 && size.get<int64_t>() <= kMostFeatures,
-                     "\"", key, "\" has the size ", size.dump(), ", sizes go from 1 to ", kMostFeatures);
+                     "\"", key, "\" has the size ", shown(size), ", sizes go from 1 to ", kMostFeatures);
         shape.push_back(size.get<int64_t>());
     }
     return shape;
@@ -63,11 +69,11 @@ std::array<int, 4> paddings(const Json& object) {
         int p = int(integer(object, "padding", 0, 1024));
         return {p, p, p, p};
     }
-    require_data(value.size() == 4, "\"padding\" must be a number or [top, left, bottom, right], not ", value.dump());
+    require_data(value.size() == 4, "\"padding\" must be a number or [top, left, bottom, right], not ", shown(value));
     std::array<int, 4> result = {};
     for (size_t i = 0; i < 4; i++) {
         require_data(value[i].is_number_integer() && value[i].get<int64_t>() >= 0 && value[i].get<int64_t>() <= 1024,
-                     "\"padding\" ", value.dump(), " must have four integers from 0 to 1024");
+                     "\"padding\" ", shown(value), " must have four integers from 0 to 1024");
         result[i] = int(value[i].get<int64_t>());
     }
     return result;
@@ -75,8 +81,11 @@ std::array<int, 4> paddings(const Json& object) {
 
 // The keys of a layer against its row of the table: none unknown, none missing.
 void check_keys(const Json& object, const LayerType& type) {
-    std::set<std::string> allowed = {"type", "activation"}, required;
-    std::istringstream words(type.keys);
+    std::set<std::string> allowed = {"type"}, required;
+    std::string keys = type.keys;
+    if (std::string(type.name) != "activation") // which has a name instead
+        keys += " activation";
+    std::istringstream words(keys);
     for (std::string key; words >> key;) {
         bool needed = key.back() == '!';
         if (needed)
@@ -86,15 +95,14 @@ void check_keys(const Json& object, const LayerType& type) {
             required.insert(key);
     }
     for (const auto& [key, value] : object.items())
-        require_data(allowed.count(key), "a ", type.name, " layer has no \"", key, "\"; it takes ", type.keys,
-                     " activation");
+        require_data(allowed.count(key), "a ", type.name, " layer has no \"", key, "\"; it takes ", keys, " (! must be given)");
     for (const std::string& key : required)
         require_data(object.contains(key), "a ", type.name, " layer needs \"", key, "\"");
 }
 
 Layer parse_layer(const Json& object) {
     require_data(object.is_object() && object.contains("type"), "a layer must be an object with a \"type\", not ",
-                 object.dump());
+                 shown(object));
     Layer layer;
     layer.type = word(object, "type");
     check_keys(object, find_layer_type(layer.type));
@@ -149,7 +157,7 @@ void parse_likelihood(const Json& object, ModelConfig& config) {
     require_data(likelihood.has_sigma, "a ", config.likelihood, " likelihood has no \"sigma\"");
     if (object["sigma"].is_string()) {
         require_data(object["sigma"] == "learned", "\"sigma\" must be a number or \"learned\", not ",
-                     object["sigma"].dump());
+                     shown(object["sigma"]));
         config.learned_sigma = true;
     } else {
         config.sigma = float(number(object, "sigma", 1e-6, 1e6));
@@ -195,7 +203,7 @@ ModelConfig parse_model(const std::string& text) {
         if (event == Json::parse_event_t::object_end)
             open.pop_back();
         if (event == Json::parse_event_t::key)
-            require_data(open.back().insert(parsed.get<std::string>()).second, "the key ", parsed.dump(),
+            require_data(open.back().insert(parsed.get<std::string>()).second, "the key ", shown(parsed),
                          " is there twice");
         return true;
     };

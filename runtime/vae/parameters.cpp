@@ -67,6 +67,11 @@ void Parameters::initialise(uint64_t seed) {
     }
 }
 
+Device& Parameters::device() const {
+    require(device_ != nullptr, "these parameters have no memory yet: Parameters::allocate");
+    return *device_;
+}
+
 std::vector<float> Parameters::to_disk(const Parameter& p, std::span<const float> inside) const {
     std::vector<float> values(inside.size());
     each_element(p, [&](int64_t from, int64_t to) { values[size_t(to)] = inside[size_t(from)]; });
@@ -75,14 +80,14 @@ std::vector<float> Parameters::to_disk(const Parameter& p, std::span<const float
 
 std::vector<float> Parameters::read(const Parameter& p) const {
     std::vector<float> inside(size_t(p.count()));
-    device_->download(buffer_, uint64_t(p.offset) * 4, std::as_writable_bytes(std::span(inside)));
+    device().download(buffer_, uint64_t(p.offset) * 4, std::as_writable_bytes(std::span(inside)));
     return to_disk(p, inside);
 }
 
 std::vector<float> Parameters::read_gradient(const Parameter& p) const {
     require(training_, "these parameters have no gradients");
     std::vector<float> inside(size_t(p.count()));
-    device_->download(buffer_, offset_bytes(Region::gradients) + uint64_t(p.offset) * 4,
+    device().download(buffer_, offset_bytes(Region::gradients) + uint64_t(p.offset) * 4,
                       std::as_writable_bytes(std::span(inside)));
     return to_disk(p, inside);
 }
@@ -92,20 +97,20 @@ void Parameters::write(const Parameter& p, std::span<const float> values) {
             values.size(), " are given");
     std::vector<float> inside(values.size());
     each_element(p, [&](int64_t to, int64_t from) { inside[size_t(to)] = values[size_t(from)]; });
-    device_->upload(buffer_, uint64_t(p.offset) * 4, std::as_bytes(std::span(inside)));
+    device().upload(buffer_, uint64_t(p.offset) * 4, std::as_bytes(std::span(inside)));
 }
 
 std::vector<float> Parameters::read(Region region) const {
     require(region == Region::weights || training_, "these parameters have only weights");
     std::vector<float> values(static_cast<size_t>(padded_));
-    device_->download(buffer_, offset_bytes(region), std::as_writable_bytes(std::span(values)));
+    device().download(buffer_, offset_bytes(region), std::as_writable_bytes(std::span(values)));
     return values;
 }
 
 void Parameters::write(Region region, std::span<const float> values) {
     require(int64_t(values.size()) == padded_ && (region == Region::weights || training_),
             "Parameters::write: a region has ", padded_, " numbers, ", values.size(), " are given");
-    device_->upload(buffer_, offset_bytes(region), std::as_bytes(values));
+    device().upload(buffer_, offset_bytes(region), std::as_bytes(values));
 }
 
 } // namespace vkvae

@@ -51,8 +51,9 @@ Sampler::~Sampler() = default;
 
 std::vector<float> Sampler::sample_latents(int64_t n, uint64_t seed, float temperature) {
     // On the host: bit-identical to the GPU's normals (shaders/common/random.glsl), and n D is small.
-    std::vector<float> z(size_t(n * state_->vae.config().latent));
-    require(z.size() < (size_t(1) << 32), "more latents than the generator can count");
+    int64_t latent = state_->vae.config().latent;
+    require(n >= 0 && n <= (int64_t(1) << 32) / latent, n, " samples are more than the generator can count");
+    std::vector<float> z(size_t(n * latent));
     for (size_t i = 0; i < z.size(); i++)
         z[i] = temperature * random_normal(seed, Stream::sample, 0, 0, uint32_t(i));
     return z;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <limits>
 
 #include "ops/philox.hpp"
 #include "vkvae/vae.hpp"
@@ -20,7 +21,8 @@ struct TrainGraph {
     Tensor data, indices, ring, halted, weights, gradients, m, v;
 };
 
-TrainGraph build_graph(const Vae& vae, const TrainOptions& o, int64_t rows, DType type) {
+// Without `update` it ends at the gradients and changes nothing: for looking at a step that went wrong.
+TrainGraph build_graph(const Vae& vae, const TrainOptions& o, int64_t rows, DType type, bool update = true) {
     TrainGraph t;
     Graph& g = t.graph;
     const ModelConfig& config = vae.config();
@@ -44,8 +46,10 @@ TrainGraph build_graph(const Vae& vae, const TrainOptions& o, int64_t rows, DTyp
 
     Tensor norm = sum_of_squares(g, t.gradients);
     g.rename(norm, "gradient norm");
+    if (!update)
+        return t;
     t.m = g.input(flat, "m");
-    OptimizerState state = {w.flat, t.gradients, norm, t.halted};
+    OptimizerState state = {w.flat, t.gradients, norm, t.halted, e.loss};
     if (o.optimizer == "sgd") {
         sgd(g, state, t.m, o.momentum, o.weight_decay);
     } else if (o.optimizer == "adam" || o.optimizer == "adamw") {
@@ -70,7 +74,8 @@ struct DataPlace {
 // Half of the device memory is the data's at most; the rest is for the model. A window of two halves lets the host
 // fill one while the GPU reads the other.
 DataPlace place_data(const Caps& caps, const TrainOptions& o, int64_t count, uint64_t row_bytes) {
-    if (uint64_t(count) * row_bytes <= std::min(caps.max_storage_range, caps.heap_bytes / 2))
+    constexpr uint64_t kTensorBytes = (uint64_t(1) << 31) - 1; // kernels count elements with 32 bits
+    if (uint64_t(count) * row_bytes <= std::min({caps.max_storage_range, caps.heap_bytes / 2, kTensorBytes}))
         return {true, count};
     constexpr uint64_t kWindowBytes = 128u << 20;
     uint64_t room = std::min({caps.max_storage_range, caps.heap_bytes / 4, kWindowBytes});
@@ -90,11 +95,21 @@ void check_options(const TrainOptions& o) {
     usage(std::isfinite(o.lr) && o.lr >= 0, "the learning rate is ", o.lr);
     usage(std::isfinite(o.beta) && o.beta >= 0, "beta is ", o.beta);
     usage(std::isfinite(o.weight_decay) && o.weight_decay >= 0, "the weight decay is ", o.weight_decay);
+    usage(std::isfinite(o.momentum) && o.momentum >= 0, "the momentum is ", o.momentum);
     usage(std::isfinite(o.clip_norm) && o.clip_norm >= 0, "the clip norm is ", o.clip_norm);
     usage(o.max_steps >= 1, "a submission has at least one step");
 }
 
 } // namespace
+
+void DataView::check(const ModelConfig& model) const {
+    require_data(count > 0, "the data set is empty");
+    require_data(width == model.pixels(), "the data have ", width, " numbers a sample, the model takes ",
+                 model.pixels());
+    require_data(type != DType::u32 && count <= std::numeric_limits<uint32_t>::max() &&
+                     bytes.size() / row_bytes() == uint64_t(count),
+                 "the data claim to be ", count, " samples of ", row_bytes(), " bytes, but have ", bytes.size());
+}
 
 struct Trainer::State {
     Device& device;
@@ -125,7 +140,7 @@ struct Trainer::State {
         }
         return order[size_t(position % data.count)];
     }
-    void bind_all(Plan& p);
+    void bind_all(Plan& p, const TrainGraph& t);
     StepParams params_of(int64_t s) const;
     void fill_window(int which, int64_t from, int64_t count);
     void write_indices(int64_t from, int64_t count);
@@ -141,10 +156,7 @@ Trainer::Trainer(Device& device, const Vae& vae, Parameters& parameters, const D
     State& s = *state_;
     check_options(options);
     require(parameters.training(), "the parameters were not allocated for training");
-    if (data.count < 1)
-        fail(Status::data, "the data set is empty");
-    require(data.width == vae.config().pixels(), "the data have ", data.width, " numbers a sample, the model takes ",
-            vae.config().pixels());
+    data.check(vae.config());
     s.place = place_data(device.caps(), options, data.count, data.row_bytes());
     s.train = build_graph(vae, options, s.place.rows, data.type);
     s.plan = std::make_unique<Plan>(device, s.train.graph, PlanOptions{.max_steps = options.max_steps});
@@ -156,21 +168,23 @@ Trainer::Trainer(Device& device, const Vae& vae, Parameters& parameters, const D
     s.data_buffer = Buffer(device, data_bytes, s.place.resident ? Memory::device : Memory::upload, "data set");
     if (s.place.resident)
         device.upload(s.data_buffer, 0, data.bytes);
-    s.bind_all(*s.plan);
+    s.bind_all(*s.plan, s.train);
 }
 
 Trainer::~Trainer() = default;
 
-void Trainer::State::bind_all(Plan& p) {
-    p.bind(train.data, data_buffer);
-    p.bind(train.indices, index_buffer);
-    p.bind(train.ring, ring_buffer);
+void Trainer::State::bind_all(Plan& p, const TrainGraph& t) {
+    p.bind(t.data, data_buffer);
+    p.bind(t.indices, index_buffer);
+    p.bind(t.ring, ring_buffer);
     using Region = Parameters::Region;
-    p.bind(train.weights, parameters.buffer(), parameters.offset_bytes(Region::weights));
-    p.bind(train.gradients, parameters.buffer(), parameters.offset_bytes(Region::gradients));
-    p.bind(train.m, parameters.buffer(), parameters.offset_bytes(Region::m));
-    if (train.v)
-        p.bind(train.v, parameters.buffer(), parameters.offset_bytes(Region::v));
+    std::pair<Tensor, Region> regions[] = {{t.weights, Region::weights},
+                                           {t.gradients, Region::gradients},
+                                           {t.m, Region::m},
+                                           {t.v, Region::v}};
+    for (auto [tensor, region] : regions)
+        if (tensor)
+            p.bind(tensor, parameters.buffer(), parameters.offset_bytes(region));
 }
 
 StepParams Trainer::State::params_of(int64_t s) const {
@@ -235,15 +249,17 @@ std::vector<StepStats> Trainer::State::collect(int64_t count) {
 // The weights are still those before the bad step: `halted` saw to that. So the step is run again without sharing
 // memory, and every tensor can be looked at.
 void Trainer::State::report_nonfinite(const StepStats& bad) {
-    Plan again(device, train.graph, {.alias = false, .max_steps = options.max_steps});
-    bind_all(again);
+    TrainGraph gradients = build_graph(vae, options, place.rows, data.type, false);
+    Plan again(device, gradients.graph, {.alias = false});
+    bind_all(again, gradients);
     step = bad.step;
+    uint32_t halted = 0; // so that a caller who changes something can go on
+    plan->write(train.halted, std::as_bytes(std::span(&halted, 1)));
     if (!place.resident)
         fill_window(half, step, 1);
     write_indices(step, 1);
     StepParams params = params_of(step);
-    again.submit({&params, 1});
-    again.wait();
+    again.run(params);
     std::string name = again.first_nonfinite();
     fail(Status::runtime, "step ", bad.step, " (seed ", options.seed, "): the ",
          std::isfinite(bad.loss) ? "gradient" : "loss", " is not finite; the first bad tensor is '",
@@ -260,14 +276,14 @@ std::vector<StepStats> Trainer::run(int64_t count) {
         auto start = std::chrono::steady_clock::now();
         s.submit(now, false);
         std::vector<StepStats> stats = s.collect(now);
-        double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+        std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
         std::move(stats.begin(), stats.end(), std::back_inserter(all));
         count -= now;
         // Grow by doubling towards the wanted duration: the first submission compiles pipelines and says nothing.
         bool first = s.seconds_per_step == 0;
-        s.seconds_per_step = seconds / double(now);
-        int64_t wanted = int64_t(s.options.submit_seconds / s.seconds_per_step);
-        s.steps_per_submit = first ? 1 : std::clamp<int64_t>(wanted, 1, 2 * s.steps_per_submit);
+        s.seconds_per_step = std::max(seconds.count(), 1e-9) / double(now);
+        double wanted = s.options.submit_seconds / s.seconds_per_step;
+        s.steps_per_submit = first ? 1 : int64_t(std::clamp(wanted, 1.0, 2.0 * double(s.steps_per_submit)));
     }
     return all;
 }
@@ -281,6 +297,7 @@ std::vector<KernelTime> Trainer::profile_step() {
 
 int64_t Trainer::step() const { return state_->step; }
 void Trainer::set_step(int64_t step) {
+    require(step >= 0 && step <= std::numeric_limits<uint32_t>::max(), "training cannot start at step ", step);
     state_->step = step;
     state_->filled_from = -1;
 }

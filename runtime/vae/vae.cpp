@@ -12,13 +12,7 @@ Tensor as_images(Graph& g, const ModelConfig& c, Tensor x) {
 
 Posterior build_encoder(Vae::Scope& scope, const ModelConfig& c, Tensor x) {
     Graph& g = scope.graph;
-    Flow flow = build_layers(scope, "encoder", c.encoder, {as_images(g, c, x), {}}, {});
-    Shape s = g.shape(flow.x);
-    if (s.size() == 4) { // an implicit flatten, as nn.Linear over all features
-        Shape hwc = {s[1], s[2], s[3]};
-        flow = {reshape(g, flow.x, {s[0], element_count(hwc)}),
-                hwc[2] == 1 || hwc[0] * hwc[1] == 1 ? Shape{} : hwc};
-    }
+    Flow flow = flatten(scope, build_layers(scope, "encoder", c.encoder, {as_images(g, c, x), {}}, {}));
     scope.prefix = "fc_mu.";
     Tensor mu = dense(scope, flow, c.latent, true, Activation::none, {});
     scope.prefix = "fc_logvar.";
@@ -36,6 +30,8 @@ Tensor build_decoder(Vae::Scope& scope, const ModelConfig& c, Tensor z) {
     Shape made(s.begin() + 1, s.end());
     bool fits = s.size() == 4 ? made == image : s[1] == c.pixels();
     require_data(fits, "the decoder makes ", to_text(made), " for each sample, the input is ", to_text(image));
+    require_data(s.size() == 4 || flow.flattened == order_of(image), "the decoder makes ", to_text(made),
+                 " numbers of unknown order: let it end in an image ", to_text(image), " or in a linear layer");
     return reshape(g, flow.x, {s[0], c.pixels()});
 }
 
@@ -49,12 +45,17 @@ Tensor log_sigma_parameter(Vae::Scope& scope, const ModelConfig& c) {
 } // namespace
 
 Vae::Vae(ModelConfig config) : config_(std::move(config)) {
-    // A dry run: checks every shape and collects the parameters.
-    Graph g;
-    Scope scope = {g, nullptr, &definitions_, 0, ""};
-    build_encoder(scope, config_, g.input({1, config_.pixels()}, "x"));
-    build_decoder(scope, config_, g.input({1, config_.latent}, "z"));
-    log_sigma_parameter(scope, config_);
+    // A dry run: checks every shape and collects the parameters. The config is untrusted: what does not fit is its fault.
+    try {
+        Graph g;
+        Scope scope = {g, nullptr, &definitions_, 0, ""};
+        build_encoder(scope, config_, g.input({1, config_.pixels()}, "x"));
+        build_decoder(scope, config_, g.input({1, config_.latent}, "z"));
+        log_sigma_parameter(scope, config_);
+        g.input({make_parameters().padded()}, "weights");
+    } catch (const Error& error) {
+        fail(Status::data, error.what());
+    }
 }
 
 Weights Vae::add_weights(Graph& g) const {

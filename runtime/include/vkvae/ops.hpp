@@ -109,11 +109,12 @@ Tensor gaussian_nll(Graph& g, Tensor x, Tensor mean, Tensor log_sigma, float sca
 // ---- optimizers: ops/optimizer.cpp ---------------------------------------------------------------------------------
 
 // All update `weights` (n) in place from `gradients` (n), with the step's learning rate. `norm` (1) is the sum of
-// squares of the gradients: with StepParams::clip_norm > 0 they are scaled down to that norm. A norm that is not
-// finite sets `halted` (1, u32), after which no update happens any more: the weights stay as they were before the
+// squares of the gradients: with StepParams::clip_norm > 0 they are scaled down to that norm. A norm or loss (1) that is
+// not finite sets `halted` (1, u32), after which no update happens any more: the weights stay as they were before the
 // first bad step.
 struct OptimizerState {
     Tensor weights, gradients, norm, halted;
+    Tensor loss = {}; // optional
 };
 void sgd(Graph& g, const OptimizerState& state, Tensor velocity, float momentum, float weight_decay);
 // Adam (Kingma and Ba 2014); with decoupled_decay AdamW (Loshchilov and Hutter 2017).

@@ -88,6 +88,7 @@ class Parameters {
 
   private:
     std::vector<float> to_disk(const Parameter& p, std::span<const float> inside) const;
+    Device& device() const;
     Device* device_ = nullptr;
     std::vector<Parameter> list_;
     int64_t padded_ = 0;
@@ -167,6 +168,8 @@ struct DataView {
     int64_t width = 0;
     DType type = DType::u8;
     uint64_t row_bytes() const { return uint64_t(width) * (type == DType::u8 ? 1 : 4); }
+    // Errors: Status::data if there are no samples, or they are not what the model takes.
+    void check(const ModelConfig& model) const;
 };
 
 struct TrainOptions {
@@ -200,7 +203,7 @@ class Trainer {
     // the weights are then those before that step.
     std::vector<StepStats> run(int64_t count);
     int64_t step() const;
-    void set_step(int64_t step); // after loading a checkpoint
+    void set_step(int64_t step); // after loading a checkpoint; steps are below 2^32
     // Milliseconds per kernel of one step, which is trained as any other.
     std::vector<KernelTime> profile_step();
     const Plan& plan() const;

@@ -1,0 +1,126 @@
+// The contract of ops/optimizer: PyTorch's SGD, Adam and AdamW over several steps, clipping, and the emergency stop.
+#include "op_check.hpp"
+
+#include <limits>
+
+using namespace vkvae;
+using namespace vkvae::test;
+
+namespace {
+
+struct Training {
+    Graph graph;
+    Tensor weights, gradients, norm, halted, first, second;
+    explicit Training(int64_t count) {
+        weights = graph.input({count}, "weights");
+        gradients = graph.input({count}, "gradients");
+        halted = graph.input({1}, "halted", DType::u32);
+        first = graph.input({count}, "first moment");
+        second = graph.input({count}, "second moment");
+        norm = sum_of_squares(graph, gradients);
+    }
+    OptimizerState state() const { return {weights, gradients, norm, halted}; }
+};
+
+StepParams step_params(uint32_t step, float lr, float clip_norm = 0) {
+    return {.step = step, .lr = lr, .bias1 = float(1 - std::pow(0.9, step + 1)),
+            .bias2 = float(1 - std::pow(0.999, step + 1)), .clip_norm = clip_norm};
+}
+
+// Five steps with new gradients each, against `reference_step`; returns the largest relative error of a weight.
+double worst_of_five_steps(Training& t, int64_t count, float clip_norm,
+                           const std::function<void(Values&, const Values&, size_t)>& reference_step) {
+    Plan plan(test_device(), t.graph, plan_options());
+    std::vector<float> start = make_values({{count}}, 0);
+    Values w = to_double(start);
+    plan.write(t.weights, std::span<const float>(start));
+    for (uint32_t step = 0; step < 5; step++) {
+        std::vector<float> gradient = make_values({{count}}, 1 + step);
+        plan.write(t.gradients, std::span<const float>(gradient));
+        plan.run(step_params(step, 0.01f, clip_norm));
+        std::vector<Values> clipped = {to_double(gradient)};
+        if (clip_norm > 0)
+            reference::clip_global_norm(clipped, double(clip_norm));
+        reference_step(w, clipped[0], step + 1);
+    }
+    std::vector<float> got = plan.read(t.weights);
+    double worst = 0;
+    for (size_t i = 0; i < got.size(); i++)
+        worst = std::max(worst, std::abs(got[i] - w[i]) / (std::abs(w[i]) + 0.1));
+    return worst;
+}
+
+} // namespace
+
+TEST_CASE("sgd with momentum, decay and clipping follows the reference") {
+    for (int64_t count : {1, 1031, 70001})
+        for (float clip : {0.0f, 0.5f, 1e6f}) {
+            CAPTURE(count);
+            CAPTURE(clip);
+            Training t(count);
+            sgd(t.graph, t.state(), t.first, 0.9f, 0.01f);
+            Values velocity(size_t(count), 0.0);
+            CHECK(worst_of_five_steps(t, count, clip, [&](Values& w, const Values& dw, size_t) {
+                      reference::sgd_step(w, dw, velocity, double(0.01f), double(0.9f), double(0.01f));
+                  }) <= 1e-6);
+        }
+}
+
+TEST_CASE("adam and adamw follow the reference") {
+    for (int64_t count : {1, 1031, 70001})
+        for (bool decoupled : {false, true})
+            for (float clip : {0.0f, 0.5f}) {
+                CAPTURE(count);
+                CAPTURE(decoupled);
+                CAPTURE(clip);
+                Training t(count);
+                adam(t.graph, t.state(), t.first, t.second, {.weight_decay = 0.1f, .decoupled_decay = decoupled});
+                Values m(size_t(count), 0.0), v(size_t(count), 0.0);
+                reference::AdamOptions o = {.learning_rate = double(0.01f), .weight_decay = double(0.1f),
+                                            .decay = decoupled ? reference::WeightDecay::decoupled
+                                                               : reference::WeightDecay::l2};
+                CHECK(worst_of_five_steps(t, count, clip, [&](Values& w, const Values& dw, size_t step) {
+                          reference::adam_step(w, dw, m, v, step, o);
+                      }) <= 1e-5);
+            }
+}
+
+TEST_CASE("a gradient that is not finite stops all updates for good") {
+    for (float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), 1e30f}) {
+        for (bool use_adam : {false, true}) {
+            CAPTURE(bad);
+            CAPTURE(use_adam);
+            Training t(65);
+            if (use_adam)
+                adam(t.graph, t.state(), t.first, t.second, {});
+            else
+                sgd(t.graph, t.state(), t.first, 0.9f, 0);
+            Plan plan(test_device(), t.graph, plan_options());
+            plan.write(t.weights, std::vector<float>(65, 1));
+            std::vector<float> gradient(65, 0.5f);
+            plan.write(t.gradients, std::span<const float>(gradient));
+            plan.run(step_params(0, 0.1f));
+            std::vector<float> weights = plan.read(t.weights), moment = plan.read(t.first);
+            CHECK(weights[64] < 1);
+
+            gradient[17] = bad; // 1e30 squared is infinite
+            plan.write(t.gradients, std::span<const float>(gradient));
+            plan.run(step_params(1, 0.1f));
+            gradient[17] = 0.5f;
+            plan.write(t.gradients, std::span<const float>(gradient));
+            plan.run(step_params(2, 0.1f));
+            CHECK(plan.read(t.weights) == weights);
+            CHECK(plan.read(t.first) == moment);
+            uint32_t halted = 0;
+            plan.read(t.halted, std::as_writable_bytes(std::span(&halted, 1)));
+            CHECK(halted == 1);
+        }
+    }
+}
+
+TEST_CASE("optimizers refuse state of another shape, and say both") {
+    Training t(8);
+    Tensor wrong = t.graph.input({9}, "wrong");
+    CHECK_THROWS_WITH_AS(sgd(t.graph, t.state(), wrong, 0, 0), doctest::Contains("(9)"), Error);
+    CHECK_THROWS_WITH_AS(adam(t.graph, t.state(), t.first, wrong, {}), doctest::Contains("(8)"), Error);
+}

@@ -1,0 +1,38 @@
+// What the benchmark runs: named pieces of work, each with the arithmetic and the traffic it cannot do without.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "vkvae/vae.hpp"
+
+namespace vkvae {
+
+// A piece of work on a device, ready to run.
+struct Prepared {
+    std::function<void(uint32_t n)> run; // n times in one submission, with the barriers of real use between; waits
+    uint32_t most = 2048;                // largest n
+    double flops = 0;                    // of one execution: 2 for each multiply-add of the products
+    double bytes = 0;                    // compulsory: every input read once, every result written once
+    double levels = 1;                   // dispatches that wait for each other
+    double executions = 1;               // that one run counts as
+};
+
+struct Workload {
+    std::string name;
+    bool whole = false; // a training step or a decoder: compulsory bytes say nothing about its bandwidth
+    std::function<Prepared(Device&)> prepare;
+};
+
+// The first three, in this order, are the ceilings that the floors of all others are made of.
+enum Ceiling : size_t { kFma, kCopy, kDispatch, kCeilings };
+std::vector<Workload> workloads();
+
+// Multiply-adds of all products in the graph, times 2.
+double product_flops(const Graph& g);
+
+// Median milliseconds of one execution. The first run compiles and warms up; then submissions of about 0.1 s.
+double time_ms(const Prepared& work);
+
+} // namespace vkvae

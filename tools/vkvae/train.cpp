@@ -1,0 +1,131 @@
+// vkvae train and resume.
+#include <iostream>
+
+#include "vkvae/run.hpp"
+#include "vkvae/verbs.hpp"
+
+namespace vkvae {
+namespace {
+
+struct Options {
+    Common common;
+    RunSettings settings;
+    std::string model, out;
+    int64_t latent = 0;
+    CLI::Option* epochs = nullptr;
+    CLI::Option* steps = nullptr;
+};
+
+void add_schedule(CLI::App* verb, Options& o) {
+    auto count = CLI::Range(int64_t(1), int64_t(1) << 31);
+    o.epochs = verb->add_option("--epochs", o.settings.epochs, "passes over the data")
+                   ->check(count)
+                   ->capture_default_str();
+    o.steps = verb->add_option("--steps", o.settings.steps, "training steps; instead of --epochs")->check(count);
+    o.steps->excludes(o.epochs);
+}
+
+// With --latent the model's JSON is changed, so that everything after it sees one model.
+std::string with_latent(const std::string& model, int64_t latent) {
+    if (latent == 0)
+        return model;
+    Json json = Json::parse(model);
+    json["latent"] = latent;
+    return parse_model(json.dump()).json;
+}
+
+// Removes what an earlier run left, but nothing else: the directory may be the user's home.
+void clear_run(const fs::path& run) {
+    for (const char* name : {"checkpoints", "samples"})
+        fs::remove_all(run / name);
+    for (const char* name : {"model.safetensors", "best.safetensors", "metrics.jsonl", "profile.json", "config.json",
+                             "report.html", "samples.png", "reconstructions.png", "interpolation.png",
+                             "traversal.png"})
+        fs::remove(run / name);
+}
+
+void run_train(Options& o) {
+    fs::path out = o.out;
+    bool is_run = fs::exists(out / "config.json") || fs::exists(out / "checkpoints");
+    if (is_run && !o.common.force)
+        fail(Status::usage, o.out, " holds a run; vkvae resume ", o.out, " goes on with it, --force starts it again");
+    if (fs::exists(out) && !fs::is_directory(out))
+        fail(Status::usage, o.out, " is not a directory");
+    o.settings.model_json = with_latent(find_model(o.model).json, o.latent);
+    o.settings.train.seed = o.common.seed;
+    o.settings.train.binarize = binarize_of(o.settings.data);
+    Vae check(parse_model(o.settings.model_json)); // before anything is removed
+    if (is_run)
+        clear_run(out);
+    train_run(out, o.settings, o.common, false);
+}
+
+void run_resume(Options& o) {
+    fs::path out = o.out;
+    if (!fs::exists(out / "config.json"))
+        fail(Status::data, o.out, " is not a run directory: it has no config.json");
+    RunSettings settings = settings_from(read_json(out / "config.json"));
+    if (o.epochs->count() > 0) {
+        settings.epochs = o.settings.epochs;
+        settings.steps = 0;
+    }
+    if (o.steps->count() > 0)
+        settings.steps = o.settings.steps;
+    train_run(out, settings, o.common, true);
+}
+
+void report_done(const Options& o) {
+    print_result({{"run", o.out}, {"report", (fs::path(o.out) / "report.html").string()}}, o.common);
+}
+
+} // namespace
+
+void add_train(CLI::App& app) {
+    auto o = std::make_shared<Options>();
+    CLI::App* verb = app.add_subcommand("train", "train a model into a run directory");
+    add_common(*verb, o->common);
+    add_data(*verb, o->settings.data, true, "train");
+    verb->add_option("--model", o->model, "mlp, conv28, conv64, or a .json file")->required();
+    verb->add_option("--out", o->out, "run directory")->required();
+    add_schedule(verb, *o);
+    TrainOptions& t = o->settings.train;
+    auto positive = CLI::PositiveNumber;
+    auto not_negative = CLI::NonNegativeNumber;
+    verb->add_option("--batch", t.batch, "samples in a step")->check(positive)->capture_default_str();
+    verb->add_option("--lr", t.lr, "learning rate")->check(not_negative)->capture_default_str();
+    verb->add_option("--optimizer", t.optimizer, "adam, adamw or sgd")
+        ->check(CLI::IsMember({"adam", "adamw", "sgd"}))
+        ->capture_default_str();
+    verb->add_option("--momentum", t.momentum, "of sgd")->check(CLI::Range(0.0, 1.0))->capture_default_str();
+    verb->add_option("--weight-decay", t.weight_decay, "weight decay")->check(not_negative)->capture_default_str();
+    verb->add_option("--clip-norm", t.clip_norm, "largest gradient norm; 0: not clipped")
+        ->check(not_negative)
+        ->capture_default_str();
+    verb->add_option("--beta", t.beta, "weight of the KL term")->check(not_negative)->capture_default_str();
+    verb->add_option("--latent", o->latent, "latent dimensions, instead of the model's")
+        ->check(CLI::Range(int64_t(1), int64_t(65536)));
+    verb->add_option("--save-every", o->settings.save_every, "steps between checkpoints; an epoch unless given")
+        ->check(positive);
+    verb->add_option("--keep", o->settings.keep, "checkpoints that stay")->check(positive)->capture_default_str();
+    verb->add_option("--log-every", o->settings.log_every, "steps between lines of metrics.jsonl")->check(positive);
+    verb->callback([o] {
+        watch_interrupts();
+        run_train(*o);
+        report_done(*o);
+    });
+}
+
+void add_resume(CLI::App& app) {
+    auto o = std::make_shared<Options>();
+    CLI::App* verb = app.add_subcommand("resume", "go on with a run, to where it was meant to end or further");
+    add_common(*verb, o->common);
+    verb->add_option("run", o->out, "run directory")->required();
+    add_schedule(verb, *o);
+    verb->callback([o] {
+        watch_interrupts();
+        run_resume(*o);
+        report_done(*o);
+    });
+}
+
+} // namespace vkvae
