@@ -8,20 +8,9 @@
 #include <cstdint>
 #include <vector>
 
-namespace vkvae {
+#include "vkvae/ops.hpp" // Stream
 
-// What the numbers are for: keeps the uses of one seed apart. The numbers are the shader's STREAM_ constants, and are
-// part of every result and checkpoint: append, never renumber.
-enum class Stream : uint32_t {
-    init = 0,
-    shuffle = 1,
-    augment = 2,
-    reparam = 3,
-    dropout = 4,
-    sample = 5,
-    binarize = 6,
-    data = 7,
-};
+namespace vkvae {
 
 using PhiloxCounter = std::array<uint32_t, 4>; // (element, sample, stream, step)
 using PhiloxKey = std::array<uint32_t, 2>;     // (seed low, seed high)

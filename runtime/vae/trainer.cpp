@@ -321,7 +321,7 @@ TrainMemory train_memory(Device& device, const Vae& vae, const TrainOptions& opt
     memory.parameters = parameters.bytes(true);
     memory.intermediate = plan.memory().arena;
     memory.unshared = plan.memory().unshared;
-    memory.data = uint64_t(place.rows) * row_bytes;
+    memory.data = (uint64_t(place.rows) * row_bytes + 3) / 4 * 4; // a Buffer is whole words
     memory.rings = plan.memory().rings + (plan.memory().external - bound) + train.graph.info(train.indices).bytes() +
                    train.graph.info(train.ring).bytes();
     memory.dispatches = plan.dispatch_count();

@@ -26,6 +26,9 @@ float draw_eps(uint i) {
 // exp(20) is as wide as a posterior needs to be; beyond exp(88) the KL would be infinite.
 const float LOGVAR_MIN = -30.0, LOGVAR_MAX = 20.0;
 
+// Not clamp(), which may turn a NaN into a number.
+float limited(float lv) { return lv < LOGVAR_MIN ? LOGVAR_MIN : lv > LOGVAR_MAX ? LOGVAR_MAX : lv; }
+
 // e^x - 1 - x. Near the prior that cancels to nothing: x^2/2! + x^3/3! + ... to 7 terms, relative error < 1e-7.
 float exp_tail(float x) {
     float series = 0.5 + x * (1.0 / 6.0 + x * (1.0 / 24.0 + x * (1.0 / 120.0 + x * (1.0 / 720.0 +
@@ -43,7 +46,7 @@ void main() {
     uint i = global_index();
     if (i >= count)
         return;
-    float lv = clamp(logvar[i], LOGVAR_MIN, LOGVAR_MAX);
+    float lv = limited(logvar[i]);
     float d = 0.5 * (dz[i] * draw_eps(i) * exp(0.5 * lv) + dkl[i] * expm1_stable(lv));
     dmu[i] = dz[i] + dkl[i] * mu[i];
     dlogvar[i] = lv == logvar[i] ? d : 0.0;
@@ -56,7 +59,7 @@ void main() {
     uint i = global_index();
     if (i >= count)
         return;
-    float lv = clamp(logvar[i], LOGVAR_MIN, LOGVAR_MAX);
+    float lv = limited(logvar[i]);
     float m = mu[i], eps = draw_eps(i);
     float value = m + exp(0.5 * lv) * eps;
     z[i] = value;

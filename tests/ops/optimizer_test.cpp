@@ -118,6 +118,20 @@ TEST_CASE("a gradient that is not finite stops all updates for good") {
     }
 }
 
+TEST_CASE("a loss that is not finite stops all updates, even where its gradient is finite") {
+    Training t(3);
+    OptimizerState state = t.state();
+    state.loss = t.graph.input({1}, "loss");
+    sgd(t.graph, state, t.first, 0, 0);
+    Plan plan(test_device(), t.graph, plan_options());
+    plan.write(t.gradients, std::vector<float>(3, 1));
+    for (float loss : {1.0f, std::numeric_limits<float>::infinity(), 1.0f}) {
+        plan.write(state.loss, std::vector<float>{loss});
+        plan.run(step_params(0, 0.5f));
+    }
+    CHECK(plan.read(t.weights) == std::vector<float>(3, -0.5f)); // one step and no more
+}
+
 TEST_CASE("optimizers refuse state of another shape, and say both") {
     Training t(8);
     Tensor wrong = t.graph.input({9}, "wrong");

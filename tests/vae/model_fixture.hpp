@@ -2,6 +2,7 @@
 #pragma once
 
 #include "device.hpp"
+#include "gpu/sample_plan.hpp"
 #include "io/temp_folder.hpp"
 #include "ops/philox.hpp"
 #include "vkvae/vae.hpp"
@@ -42,6 +43,12 @@ struct Model {
     }
     std::vector<float> weights() const { return parameters.read(Parameters::Region::weights); }
 };
+
+// A device whose kernels see no more than this in one binding.
+inline std::unique_ptr<Device> device_with_storage_range(const char* bytes) {
+    Environment limit("VKVAE_LIMIT_STORAGE_RANGE", bytes);
+    return Device::create(test_options());
+}
 
 inline bool same_bits(std::span<const float> a, std::span<const float> b) {
     return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;

@@ -117,8 +117,8 @@ class NchwTwin {
     static State upsample(const State& s) {
         State y = {Values(4 * s.x.size()), s.c, 2 * s.h, 2 * s.w};
         for (int64_t i = 0; i < int64_t(y.x.size()); i++)
-            y.x[size_t(i)] = s.x[size_t((i / (4 * s.w * s.h) * s.h + i / (2 * s.w) % (2 * s.h) / 2) * s.w +
-                                        i % (2 * s.w) / 2)];
+            y.x[size_t(i)] =
+                s.x[size_t((i / (4 * s.w * s.h) * s.h + i / (2 * s.w) % (2 * s.h) / 2) * s.w + i % (2 * s.w) / 2)];
         return y;
     }
 

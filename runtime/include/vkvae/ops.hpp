@@ -82,7 +82,18 @@ Tensor gather(Graph& g, Tensor data, Tensor indices, Binarize binarize = Binariz
 
 // ---- random numbers: ops/random.cpp, ops/philox.hpp (the CPU twin) -------------------------------------------------
 
-enum class Stream : uint32_t; // ops/philox.hpp: keeps the uses of one seed apart
+// What the numbers are for: keeps the uses of one seed apart. The numbers are the shader's STREAM_ constants, and are
+// part of every result and checkpoint: append, never renumber.
+enum class Stream : uint32_t {
+    init = 0,
+    shuffle = 1,
+    augment = 2,
+    reparam = 3,
+    dropout = 4,
+    sample = 5,
+    binarize = 6,
+    data = 7,
+};
 // Element i is drawn with the counter (element_base + i, draw, stream, step) of StepParams; the same on every device.
 Tensor random_uniform(Graph& g, Shape shape, Stream stream); // [0, 1)
 Tensor random_normal(Graph& g, Shape shape, Stream stream);
