@@ -11,8 +11,10 @@ install(DIRECTORY ${PROJECT_SOURCE_DIR}/runtime/include/vkvae DESTINATION ${CMAK
     FILES_MATCHING PATTERN *.hpp PATTERN *.h)
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 if(TARGET vkvae_cli)
-    cmake_path(RELATIVE_PATH CMAKE_INSTALL_FULL_LIBDIR BASE_DIRECTORY ${CMAKE_INSTALL_FULL_BINDIR} OUTPUT_VARIABLE lib)
-    if(NOT APPLE AND NOT WIN32) # the tool finds a shared libvkvae beside itself, wherever the prefix is moved
+    get_target_property(type vkvae TYPE)
+    if(type STREQUAL SHARED_LIBRARY AND NOT APPLE AND NOT WIN32) # the tool finds it wherever the prefix is moved
+        cmake_path(RELATIVE_PATH CMAKE_INSTALL_FULL_LIBDIR BASE_DIRECTORY ${CMAKE_INSTALL_FULL_BINDIR}
+            OUTPUT_VARIABLE lib)
         set_target_properties(vkvae_cli PROPERTIES INSTALL_RPATH "$ORIGIN/${lib}")
     endif()
     install(TARGETS vkvae_cli)

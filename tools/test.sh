@@ -34,12 +34,13 @@ phase() { # phase NAME COMMAND...
 }
 finish() {
   local status=$?
+  [[ ! $current ]] || table+=$(printf '%-32s %4d s  FAILED' "$current" $((SECONDS - started)))$'\n'
   printf '\n%s%-32s %4d s\n' "$table" total "$SECONDS"
-  # The sum of doctest's summaries, of ctest's log and of what else was run.
-  sed -n 's/^\[doctest\] test cases: *[0-9]* *| *\([0-9]*\) passed *| *\([0-9]*\) failed.*/\1 \2/p' "$work"/*.log |
-    awk '{ p += $1; f += $2 } END { printf "test cases of all phases: %d passed, %d failed\n", p, f }'
-  rm -rf "$work"
   [[ ! $skipped ]] || echo "drivers that are not here, skipped:$skipped"
+  # The sum of doctest's summaries, from ctest's log and what else ran.
+  sed -n 's/^\[doctest\] test cases: *[0-9]* *| *\([0-9]*\) passed *| *\([0-9]*\) failed.*/\1 \2/p' "$work"/*.log |
+    awk '{ p += $1; f += $2 } END { printf "test cases, all phases together: %d passed, %d failed\n", p, f }'
+  rm -rf "$work"
   if [[ $current ]]; then
     printf 'tools/test.sh: FAILED in phase "%s"\n' "$current" >&2
     ((status)) || status=1

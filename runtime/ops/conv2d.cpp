@@ -49,7 +49,8 @@ void lower_conv(Lowering& l, Pass pass, Geometry s, Tensor a, Tensor b, Tensor b
     bool split = gemm.slices > 1;
     Tensor target = split ? l.scratch({gemm.slices, int64_t(m), int64_t(n)}, "partial sums") : result;
     std::vector<uint32_t> constants = gemm.constants;
-    constants.insert(constants.end(), {uint32_t(bool(bias)), uint32_t(activation)});
+    bool vectors = pass != Pass::input_gradient && s.o % 4 == 0; // four columns of B are neighbours in memory
+    constants.insert(constants.end(), {uint32_t(bool(bias)), uint32_t(activation), uint32_t(vectors)});
     s.k_chunk = gemm.k_chunk;
     if (pass == Pass::input_gradient)
         gemm.groups[2] = uint32_t(phases);

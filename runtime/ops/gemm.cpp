@@ -9,7 +9,7 @@ namespace {
 uint64_t divide_up(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
 
 // The barrier-free subgroup tile is for software devices: there a barrier costs a coroutine switch per work item, and
-// the broadcast saves loads. Sizes measured on lavapipe; GPUs get the shared-memory tile.
+// the broadcast saves loads. GPUs get the shared-memory tile.
 bool use_subgroup_driver(const Caps& caps) {
     bool known_size = caps.subgroup_size == 4 || caps.subgroup_size == 8 || caps.subgroup_size == 16;
     return caps.is_cpu() && caps.subgroup && known_size;
@@ -22,14 +22,15 @@ Gemm choose_gemm(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, bool may_
     uint64_t wanted_groups = 0, k_step = 0;
     if (use_subgroup_driver(caps)) {
         uint32_t lanes = caps.subgroup_size;
-        uint32_t vectors = n > lanes * 4 ? 2 : 1;
-        uint32_t rows = m > 8 ? 16 : 8;
+        // 256 sums a lane, measured on lavapipe: more would fill its first cache and take seconds to compile.
+        uint32_t columns = n > lanes * 4 ? 8 : n > lanes ? 4 : 1;
+        uint32_t rows = columns < 8 && m >= 256 ? 64 : m > lanes ? 32 : lanes;
         gemm.suffix = "_subgroup";
-        gemm.constants = {lanes, rows, vectors};
+        gemm.constants = {lanes, rows, columns};
         gemm.tile_m = rows;
-        gemm.tile_n = lanes * 4 * vectors;
+        gemm.tile_n = lanes * columns;
         wanted_groups = 16; // software devices have few cores; some slack evens the load
-        k_step = lanes;
+        k_step = 1;
     } else {
         // 64x64 needs 256 work items and two panels of 16x65 floats; smaller problems and devices take 32x32 with 64.
         bool room = caps.max_invocations >= 256 && caps.max_shared_bytes >= 2 * 16 * 65 * 4;

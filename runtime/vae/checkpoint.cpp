@@ -48,7 +48,8 @@ ModelConfig read_model_config(const std::filesystem::path& file) { return config
 
 void load_model(const std::filesystem::path& file, const Vae& vae, Parameters& parameters) {
     SafetensorsFile contents = read_safetensors(file);
-    require_data(config_of(contents, file).json == vae.config().json, path_text(file), " is a checkpoint of another model");
+    require_data(config_of(contents, file).json == vae.config().json, path_text(file),
+                 " is a checkpoint of another model");
     // Everything is checked before anything is written.
     std::vector<std::vector<float>> values;
     for (const Parameter& p : parameters.list()) {

@@ -51,7 +51,8 @@ Conv2d conv_options(const Layer& layer) {
 Flow build_conv2d(Scope& scope, const Layer& layer, const Flow& flow, const Shape&) {
     require_image(scope, flow);
     int64_t c = scope.graph.dim(flow.x, 3), k = layer.kernel, fan_in = c * k * k;
-    Tensor w = scope.parameter("weight", {k, k, c, layer.out}, {layer.out, c, k, k}, {layer.out, c, k, k}, {2, 3, 1, 0}, fan_in);
+    Shape disk = {layer.out, c, k, k};
+    Tensor w = scope.parameter("weight", {k, k, c, layer.out}, disk, disk, {2, 3, 1, 0}, fan_in);
     Tensor b = layer.bias ? feature_vector(scope, "bias", layer.out, {}, fan_in, 0) : Tensor{};
     return {conv2d(scope.graph, flow.x, w, b, conv_options(layer), layer.activation), {}};
 }
@@ -60,7 +61,8 @@ Flow build_conv_transpose2d(Scope& scope, const Layer& layer, const Flow& flow, 
     require_image(scope, flow);
     // PyTorch stores (in, out, KH, KW) and takes out KH KW for the fan-in.
     int64_t c = scope.graph.dim(flow.x, 3), k = layer.kernel, fan_in = layer.out * k * k;
-    Tensor w = scope.parameter("weight", {k, k, layer.out, c}, {c, layer.out, k, k}, {c, layer.out, k, k}, {2, 3, 1, 0}, fan_in);
+    Shape disk = {c, layer.out, k, k};
+    Tensor w = scope.parameter("weight", {k, k, layer.out, c}, disk, disk, {2, 3, 1, 0}, fan_in);
     Tensor b = layer.bias ? feature_vector(scope, "bias", layer.out, {}, fan_in, 0) : Tensor{};
     return {conv_transpose2d(scope.graph, flow.x, w, b, conv_options(layer), layer.output_padding, layer.activation),
             {}};

@@ -95,7 +95,8 @@ void check_keys(const Json& object, const LayerType& type) {
             required.insert(key);
     }
     for (const auto& [key, value] : object.items())
-        require_data(allowed.count(key), "a ", type.name, " layer has no \"", key, "\"; it takes ", keys, " (! must be given)");
+        require_data(allowed.count(key), "a ", type.name, " layer has no \"", key, "\"; it takes ", keys,
+                     " (! must be given)");
     for (const std::string& key : required)
         require_data(object.contains(key), "a ", type.name, " layer needs \"", key, "\"");
 }

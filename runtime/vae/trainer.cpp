@@ -288,10 +288,12 @@ std::vector<StepStats> Trainer::run(int64_t count) {
     return all;
 }
 
-std::vector<KernelTime> Trainer::profile_step() {
+std::vector<KernelTime> Trainer::profile_step(StepStats* stats) {
     State& s = *state_;
     s.submit(1, true);
-    s.collect(1);
+    std::vector<StepStats> collected = s.collect(1);
+    if (stats)
+        *stats = std::move(collected.front());
     return s.plan->profile();
 }
 

@@ -45,7 +45,7 @@ Tensor log_sigma_parameter(Vae::Scope& scope, const ModelConfig& c) {
 } // namespace
 
 Vae::Vae(ModelConfig config) : config_(std::move(config)) {
-    // A dry run: checks every shape and collects the parameters. The config is untrusted: what does not fit is its fault.
+    // A dry run: checks every shape and collects the parameters. The config is untrusted: errors are its fault.
     try {
         Graph g;
         Scope scope = {g, nullptr, &definitions_, 0, ""};

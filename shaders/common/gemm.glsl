@@ -2,99 +2,88 @@
 //
 // The including kernel defines what the matrices are, as functions:
 //   Row  row_state(uint m)            what load_a needs to know of row m, computed once
-//   Tap  tap_state(uint k)            what load_a and load_b need to know of k
+//   Tap  tap_state(uint k)            what load_a and b_at_tap need to know of k
+//   void advance(inout Tap tap)       to k + 1, without the divisions of tap_state
 //   float load_a(Row row, Tap tap)    A[m,k], 0 where the tap is outside
-//   float load_b(Tap tap, uint n)     B[k,n]
+//   uint b_at_tap(Tap tap), uint b_at_column(uint n)    B[k,n] = b_data[b_at_tap + b_at_column]
+//   B_IS_VECTOR                       true if four columns from a multiple of 4 on are one element of b_vectors
 //   void store_c(uint m, uint n, float value)
 // and the bounds gemm_m, gemm_n, gemm_k (the slice [k_begin, k_end) of this workgroup is given to gemm()).
 // Loads get clamped m, n and k < gemm_k: every index they see is valid.
 //
 // Two drivers:
-//   SUBGROUP  One subgroup a workgroup, no shared memory, no barrier: for software devices, where a barrier turns the
-//             kernel into coroutines and a load costs ten instructions per component and lane. A tile is TILE_M rows
-//             by LANES * 4 * TILE_V columns. For LANES values of k at a time, lane l loads A[row, k+l] of every row
-//             once; subgroupBroadcast hands it round.
+//   SUBGROUP  One subgroup a workgroup, no shared memory, no barrier: for software devices. There a barrier turns the
+//             kernel into coroutines, a load costs a dozen instructions and two branches per lane and component, and a
+//             loop that outgrows the instruction cache is slow. So the tile is large, TILE_M rows by LANES * COLUMNS
+//             columns, and the loop over k is short: each lane loads A of its rows and B of its columns, and
+//             subgroupBroadcast hands A round.
 //   else      The classic shared-memory tile for GPUs: TILE_M x TILE_N, (TILE_M/4)*(TILE_N/4) work items of 4 x 4.
 
 #ifdef SUBGROUP
 
 layout(local_size_x_id = 0) in;
-layout(constant_id = 0) const uint LANES = 8;  // the subgroup's size
-layout(constant_id = 1) const uint TILE_M = 16; // rows of a tile
-layout(constant_id = 2) const uint TILE_V = 2; // vec4 columns of a lane
+layout(constant_id = 0) const uint LANES = 8;   // the subgroup's size
+layout(constant_id = 1) const uint TILE_M = 32; // rows of a tile, a multiple of LANES
+layout(constant_id = 2) const uint COLUMNS = 8; // neighbouring columns of a lane
 
 uint gemm_tile_m() { return TILE_M; }
-uint gemm_tile_n() { return LANES * 4 * TILE_V; }
+uint gemm_tile_n() { return LANES * COLUMNS; }
 
-// Four neighbouring columns: one load where rows of B are whole vec4s, which costs half of four.
-vec4 load_b4(Tap tap, uint n, uint n_last) {
-#ifdef LOAD_B_VECTOR
-    if (B_IS_VECTOR)
-        return load_b_vector(tap, min(n, n_last - 3));
-#endif
-    return vec4(load_b(tap, min(n, n_last)), load_b(tap, min(n + 1, n_last)), load_b(tap, min(n + 2, n_last)),
-                load_b(tap, min(n + 3, n_last)));
-}
-
-#define GEMM_STEP(kk)                                                                                                  \
+// Row i LANES + source of the tile, whose A is in the lane `source`; subgroupBroadcast wants a constant.
+#define ADD_ROW(source)                                                                                                \
     {                                                                                                                  \
-        Tap tap = tap_state(min(k0 + kk, k_last));                                                                     \
-        vec4 b[TILE_V];                                                                                                \
-        [[unroll]] for (uint v = 0; v < TILE_V; v++)                                                                   \
-            b[v] = load_b4(tap, n0 + v * 4, n_last);                                                                   \
-        [[unroll]] for (uint r = 0; r < TILE_M; r++) {                                                                 \
-            float x = subgroupBroadcast(a[r], kk);                                                                     \
-            [[unroll]] for (uint v = 0; v < TILE_V; v++)                                                               \
-                acc[r * TILE_V + v] += x * b[v];                                                                       \
-        }                                                                                                              \
+        float x = subgroupBroadcast(a, source);                                                                        \
+        [[unroll]] for (uint c = 0; c < COLUMNS; c++)                                                                  \
+            acc[(i * LANES + source) * COLUMNS + c] += x * b[c];                                                       \
     }
 
 void gemm(uint tile_m, uint tile_n, uint k_begin, uint k_end) {
     uint lane = gl_SubgroupInvocationID;
-    uint m0 = tile_m * TILE_M;
-    uint n0 = tile_n * gemm_tile_n() + lane * 4 * TILE_V;
-    uint m_last = gemm_m() - 1, n_last = gemm_n() - 1, k_last = k_end - 1;
-    Row rows[TILE_M];
-    vec4 acc[TILE_M * TILE_V];
-    [[unroll]] for (uint r = 0; r < TILE_M; r++)
-        rows[r] = row_state(min(m0 + r, m_last));
-    [[unroll]] for (uint i = 0; i < TILE_M * TILE_V; i++)
-        acc[i] = vec4(0.0);
+    uint m0 = tile_m * TILE_M, n0 = tile_n * gemm_tile_n() + lane * COLUMNS;
+    uint m_last = gemm_m() - 1, n_last = gemm_n() - 1;
+    bool vectors = B_IS_VECTOR && COLUMNS % 4 == 0;
+    Row rows[TILE_M / LANES];
+    uint at_column[COLUMNS];
+    float acc[TILE_M * COLUMNS];
+    [[unroll]] for (uint i = 0; i < TILE_M / LANES; i++)
+        rows[i] = row_state(min(m0 + i * LANES + lane, m_last));
+    [[unroll]] for (uint c = 0; c < COLUMNS; c++)
+        at_column[c] = b_at_column(min(n0 + c, vectors ? n_last - 3 : n_last));
+    [[unroll]] for (uint i = 0; i < TILE_M * COLUMNS; i++)
+        acc[i] = 0.0;
 
-    for (uint k0 = k_begin; k0 < k_end; k0 += LANES) {
-        float a[TILE_M];
-        Tap mine = tap_state(min(k0 + lane, k_last));
-        bool inside = k0 + lane < k_end; // beyond the end a zero of A cancels whatever B repeats
-        [[unroll]] for (uint r = 0; r < TILE_M; r++) {
-            float x = load_a(rows[r], mine); // not inside the condition: a divergent branch costs more than the load
-            a[r] = inside ? x : 0.0;
+    Tap tap = tap_state(k_begin);
+    [[dont_unroll]] for (uint k = k_begin; k < k_end; k++) {
+        float b[COLUMNS];
+        uint at_tap = b_at_tap(tap);
+        if (vectors) {
+            [[unroll]] for (uint c = 0; c < COLUMNS; c += 4) {
+                vec4 four = b_vectors[(at_tap + at_column[c]) / 4];
+                [[unroll]] for (uint j = 0; j < 4; j++)
+                    b[c + j] = four[j];
+            }
+        } else {
+            [[unroll]] for (uint c = 0; c < COLUMNS; c++)
+                b[c] = b_data[at_tap + at_column[c]];
         }
-        GEMM_STEP(0)
-        GEMM_STEP(1)
-        GEMM_STEP(2)
-        GEMM_STEP(3)
-        if (LANES > 4) {
-            GEMM_STEP(4)
-            GEMM_STEP(5)
-            GEMM_STEP(6)
-            GEMM_STEP(7)
+        [[unroll]] for (uint i = 0; i < TILE_M / LANES; i++) {
+            float a = load_a(rows[i], tap);
+            ADD_ROW(0) ADD_ROW(1) ADD_ROW(2) ADD_ROW(3)
+            if (LANES > 4) {
+                ADD_ROW(4) ADD_ROW(5) ADD_ROW(6) ADD_ROW(7)
+            }
+            if (LANES > 8) {
+                ADD_ROW(8) ADD_ROW(9) ADD_ROW(10) ADD_ROW(11) ADD_ROW(12) ADD_ROW(13) ADD_ROW(14) ADD_ROW(15)
+            }
         }
-        if (LANES > 8) {
-            GEMM_STEP(8)
-            GEMM_STEP(9)
-            GEMM_STEP(10)
-            GEMM_STEP(11)
-            GEMM_STEP(12)
-            GEMM_STEP(13)
-            GEMM_STEP(14)
-            GEMM_STEP(15)
-        }
+        advance(tap);
     }
-    [[unroll]] for (uint r = 0; r < TILE_M; r++)
-        [[unroll]] for (uint v = 0; v < TILE_V; v++)
-            [[unroll]] for (uint c = 0; c < 4; c++)
-                if (m0 + r <= m_last && n0 + v * 4 + c <= n_last)
-                    store_c(m0 + r, n0 + v * 4 + c, acc[r * TILE_V + v][c]);
+    // A loop that stays one: unrolled, the stores would be most of the kernel's code and of its compile time.
+    [[dont_unroll]] for (uint i = 0; i < TILE_M * COLUMNS; i++) {
+        uint m = m0 + i / COLUMNS, n = n0 + i % COLUMNS;
+        if (m <= m_last && n <= n_last)
+            store_c(m, n, acc[i]);
+    }
 }
 
 #else
@@ -138,7 +127,7 @@ void gemm(uint tile_m, uint tile_n, uint k_begin, uint k_end) {
             uint n = B_ALONG_K ? i / TILE_K : i % TILE_N, k = B_ALONG_K ? i % TILE_K : i / TILE_N;
             float x = 0.0;
             if (k0 + k <= k_last)
-                x = load_b(tap_state(k0 + k), min(n0 + n, n_last));
+                x = b_data[b_at_tap(tap_state(k0 + k)) + b_at_column(min(n0 + n, n_last))];
             shared_b[k * (TILE_N + 1) + n] = x;
         }
         barrier();

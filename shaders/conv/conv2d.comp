@@ -21,6 +21,7 @@
 
 layout(constant_id = 3) const bool HAS_BIAS = false;
 layout(constant_id = 4) const uint ACTIVATION = 0;
+layout(constant_id = 5) const bool B_IS_VECTOR = false; // B's rows are whole vec4s
 
 layout(push_constant) uniform Push {
     uint batch, h, w, c;
@@ -31,6 +32,7 @@ layout(push_constant) uniform Push {
 };
 layout(set = 0, binding = 0) readonly restrict buffer A { float a_data[]; };
 layout(set = 0, binding = 1) readonly restrict buffer B { float b_data[]; };
+layout(set = 0, binding = 1) readonly restrict buffer B4 { vec4 b_vectors[]; };
 layout(set = 0, binding = 2) readonly restrict buffer Bias { float bias[]; };
 layout(set = 0, binding = 3) writeonly restrict buffer Result { float result[]; };
 
@@ -47,7 +49,7 @@ struct Pixel {
     int at, y, x;
 };
 struct Offset {
-    int at, y, x;
+    int at, y, x, channel;
     uint index; // into b_data, before the column
 };
 
@@ -58,7 +60,7 @@ Pixel output_pixel(uint index) { // (n, oy, ox): the corner of its window in x
 }
 Offset kernel_tap(uint index) { // (r, s, c)
     uint channel = index % c, s = index / c % kw, r = index / c / kw;
-    return Offset(int((r * w + s) * c + channel), int(r), int(s), index * o);
+    return Offset(int((r * w + s) * c + channel), int(r), int(s), int(channel), index * o);
 }
 float load_inside(int y, int x, uint height, uint width, int at) {
     bool inside = uint(y) < height && uint(x) < width; // negative numbers become large
@@ -75,8 +77,21 @@ uint gemm_n() { return o; }
 uint gemm_k() { return kh * kw * c; }
 Row row_state(uint row) { return output_pixel(row); }
 Tap tap_state(uint tap) { return kernel_tap(tap); }
+void advance(inout Tap tap) { // (r, s, c), c first
+    tap.index += o;
+    tap.at++;
+    if (++tap.channel < int(c))
+        return;
+    tap.channel = 0;
+    if (++tap.x < int(kw))
+        return;
+    tap.x = 0;
+    tap.y++;
+    tap.at += (int(w) - int(kw)) * int(c);
+}
 float load_a(Row row, Tap tap) { return load_inside(row.y + tap.y, row.x + tap.x, h, w, row.at + tap.at); }
-float load_b(Tap tap, uint column) { return b_data[tap.index + column]; }
+uint b_at_tap(Tap tap) { return tap.index; }
+uint b_at_column(uint column) { return column; }
 void store_c(uint row, uint column, float value) { result[row * o + column] = finish(column, value); }
 
 #elif defined(WEIGHT_GRADIENT)
@@ -92,10 +107,26 @@ uint gemm_n() { return o; }
 uint gemm_k() { return batch * oh * ow; }
 Row row_state(uint row) { return kernel_tap(row); }
 Tap tap_state(uint tap) { return Tap(output_pixel(tap), tap * o); }
+void advance(inout Tap tap) { // (n, oy, ox), ox first
+    int step = int(stride), row = int(w * c);
+    tap.index += o;
+    tap.pixel.x += step;
+    tap.pixel.at += step * int(c);
+    if (tap.pixel.x < int(ow) * step - pad_left)
+        return;
+    tap.pixel.x = -pad_left;
+    tap.pixel.y += step;
+    tap.pixel.at += step * (row - int(ow * c));
+    if (tap.pixel.y < int(oh) * step - pad_top)
+        return;
+    tap.pixel.y = -pad_top;
+    tap.pixel.at += (int(h) - int(oh) * step) * row;
+}
 float load_a(Row row, Tap tap) {
     return load_inside(row.y + tap.pixel.y, row.x + tap.pixel.x, h, w, row.at + tap.pixel.at);
 }
-float load_b(Tap tap, uint column) { return b_data[tap.index + column]; }
+uint b_at_tap(Tap tap) { return tap.index; }
+uint b_at_column(uint column) { return column; }
 void store_c(uint row, uint column, float value) {
     result[(gl_WorkGroupID.z * gemm_m() + row) * o + column] = value;
 }
@@ -132,10 +163,28 @@ Tap tap_state(uint tap) {
     uint taps = max(taps_of(phase_x(), kw), 1);
     uint channel = tap % o, tx = tap / o % taps, ty = tap / o / taps;
     uint r = phase_y() + ty * stride, s = phase_x() + tx * stride;
-    return Offset(int(channel) - int((ty * ow + tx) * o), int(ty), int(tx), (r * kw + s) * c * o + channel);
+    return Offset(int(channel) - int((ty * ow + tx) * o), int(ty), int(tx), int(channel),
+                  (r * kw + s) * c * o + channel);
+}
+void advance(inout Tap tap) { // (ty, tx, channel), channel first
+    tap.index++;
+    tap.at++;
+    if (++tap.channel < int(o))
+        return;
+    uint taps = taps_of(phase_x(), kw), tap_size = stride * c * o;
+    tap.channel = 0;
+    tap.index += tap_size - o;
+    tap.at -= 2 * int(o);
+    if (++tap.x < int(taps))
+        return;
+    tap.x = 0;
+    tap.y++;
+    tap.index += (kw - taps) * tap_size;
+    tap.at += (int(taps) - int(ow)) * int(o);
 }
 float load_a(Row row, Tap tap) { return load_inside(row.y - tap.y, row.x - tap.x, oh, ow, row.at + tap.at); }
-float load_b(Tap tap, uint column) { return b_data[tap.index + column * o]; }
+uint b_at_tap(Tap tap) { return tap.index; }
+uint b_at_column(uint column) { return column * o; }
 void store_c(uint row, uint column, float value) {
     uvec3 p = input_pixel(row);
     result[((p.x * h + p.y) * w + p.z) * c + column] = finish(column, value);

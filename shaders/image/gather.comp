@@ -26,7 +26,10 @@ void main() {
         return;
     uint at = indices[params.slot * rows + i / width] * width + i % width;
 #ifdef BYTES
-    float value = float((data[at / 4] >> (8 * (at % 4))) & 0xffu) / 255.0;
+    // byte / 255 rounded correctly, for all 256: devices may divide less exactly. 1/255 = 257/2^16 + 1/(255 2^16), and
+    // the first product is exact.
+    float byte = float((data[at / 4] >> (8 * (at % 4))) & 0xffu);
+    precise float large = byte * (257.0 / 65536.0), small = byte * (1.0 / 16711680.0), value = large + small;
 #else
     float value = data[at];
 #endif

@@ -36,10 +36,10 @@ uint gemm_n() { return n; }
 uint gemm_k() { return k; }
 Row row_state(uint row) { return TRANS_A ? row : row * k; }
 Tap tap_state(uint tap) { return tap; }
+void advance(inout Tap tap) { tap++; }
 float load_a(Row row, Tap tap) { return a_data[TRANS_A ? tap * m + row : row + tap]; }
-float load_b(Tap tap, uint column) { return b_data[TRANS_B ? column * k + tap : tap * n + column]; }
-#define LOAD_B_VECTOR
-vec4 load_b_vector(Tap tap, uint column) { return b_vectors[(tap * n + column) / 4]; }
+uint b_at_tap(Tap tap) { return TRANS_B ? tap : tap * n; }
+uint b_at_column(uint column) { return TRANS_B ? column * k : column; }
 void store_c(uint row, uint column, float value) {
     if (HAS_BIAS)
         value += bias[column];

@@ -34,7 +34,7 @@ for kind in static shared; do
   build_with_cmake add_subdirectory -DBUILD_SHARED_LIBS=$shared -DVKVAE_INSTALL=ON
   run "add_subdirectory, $kind" "$work/add_subdirectory/consumer"
 
-  # The prefix is moved after installing: no path in it may be absolute. The static one has the tool too.
+  # The prefix is moved after installing: no path in it may be absolute. BUILD_DIR's has the tool too.
   from=$work/add_subdirectory
   [[ $kind == shared || $(cached BUILD_SHARED_LIBS) == ON ]] || from=$build
   quietly cmake --install "$from" --prefix "$work/before"

@@ -132,8 +132,8 @@ class Vae(nn.Module):
         return nll + beta * kl, nll, kl
 
 
-MLP784 = {  # workload (a)
-    "name": "mlp784", "input": [28, 28, 1], "latent": 20, "likelihood": "bernoulli",
+MLP = {  # workload (a)
+    "name": "mlp", "input": [28, 28, 1], "latent": 20, "likelihood": "bernoulli",
     "encoder": [{"type": "flatten"}, {"type": "linear", "out": 400, "activation": "relu"}],
     "decoder": [{"type": "linear", "out": 400, "activation": "relu"}, {"type": "linear", "out": 784},
                 {"type": "reshape", "shape": [28, 28, 1]}],

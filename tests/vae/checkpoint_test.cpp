@@ -97,8 +97,9 @@ TEST_CASE("a file whose tensors are not the model's is refused before anything i
     CHECK(missing.says("decoder.layers.1.bias is missing"));
 
     std::vector<float> more(4);
-    Outcome extra = saved.load_changed(
-        [&](SafetensorsFile& f) { f.tensors.push_back({"more", "F32", {4}, std::as_bytes(std::span(more))}); });
+    Outcome extra = saved.load_changed([&](SafetensorsFile& f) {
+        f.tensors.push_back({"more", "F32", {4}, std::as_bytes(std::span(more))});
+    });
     CHECK(extra.status == Status::data);
     CHECK(extra.says("11 tensors, the model has 10"));
 

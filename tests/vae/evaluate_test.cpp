@@ -129,7 +129,8 @@ TEST_CASE("with the exact posterior the ELBO is log p(x), and every importance w
 
 TEST_CASE("the importance-weighted bound is below the ELBO's and tightens with K") {
     Model model(kTinyModel, false, 4);
-    for (const char* name : {"decoder.layers.0.weight", "decoder.layers.1.weight"}) { // z matters, the posterior is poor
+    for (const char* name :
+         {"decoder.layers.0.weight", "decoder.layers.1.weight"}) { // z matters, the posterior is poor
         std::vector<float> values = model.parameters.read(model.definition(name));
         for (float& value : values)
             value *= 4;
@@ -207,7 +208,8 @@ TEST_CASE("an evaluation reports its progress and can be stopped") {
         seen.push_back(done);
         return done < 32;
     };
-    Outcome outcome = outcome_of([&] { evaluate(test_device(), model.vae, model.parameters, view_of(data, 36), options); });
+    Outcome outcome =
+        outcome_of([&] { evaluate(test_device(), model.vae, model.parameters, view_of(data, 36), options); });
     CHECK(outcome.status == Status::interrupted);
     CHECK(seen == std::vector<int64_t>{16, 32});
 }

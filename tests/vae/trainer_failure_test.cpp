@@ -23,7 +23,8 @@ TEST_CASE("a number that is not finite stops training and is named; the weights 
         {"a NaN in the decoder, after the kl was stored", "decoder.layers.0.weight", std::nanf(""), "adam",
          "decoder.layers.0.weight"},
         // The gradient of the last bias stays finite, so that the loss alone tells.
-        {"an infinite loss with a finite gradient", "decoder.layers.1.bias", -kInfinity, "sgd", "decoder.layers.1.bias"},
+        {"an infinite loss with a finite gradient", "decoder.layers.1.bias", -kInfinity, "sgd",
+         "decoder.layers.1.bias"},
         {"an overflow of the kl", "fc_mu.bias", 1e30f, "sgd", "kl"},
         {"a NaN in logvar, which is limited before its exponential", "fc_logvar.bias", std::nanf(""), "adam",
          "fc_logvar.bias"},

@@ -13,7 +13,9 @@ const std::vector<std::byte>& tiny_data() {
     return bytes;
 }
 
-TrainOptions tiny_options() { return {.batch = 8, .lr = 3e-3f, .seed = 11, .max_steps = 8}; }
+TrainOptions tiny_options() {
+    return {.batch = 8, .lr = 3e-3f, .seed = 11, .max_steps = 8};
+}
 
 // A model after `runs` of training, for comparing bits.
 struct Trained {
@@ -61,7 +63,9 @@ double mean_loss(std::span<const StepStats> stats) {
     return sum / double(stats.size());
 }
 
-std::vector<std::byte> file_bytes(const std::filesystem::path& path) { return read_file(path, 1 << 24); }
+std::vector<std::byte> file_bytes(const std::filesystem::path& path) {
+    return read_file(path, 1 << 24);
+}
 
 TEST_CASE("the loss goes down, and its parts add up") {
     Trained result = train(tiny_options(), {150});
@@ -121,7 +125,8 @@ TEST_CASE("a run that was saved and loaded ends in the same files, byte for byte
         DataView data = view_of(tiny_data(), kPixels);
         auto save = [&](const Model& model, int64_t step, const char* name) {
             save_model(folder.path / name, model.vae, model.parameters);
-            save_train_state(folder.path / (std::string(name) + ".state"), model.parameters, {step, {{"note", "kept"}}});
+            save_train_state(folder.path / (std::string(name) + ".state"), model.parameters,
+                             {step, {{"note", "kept"}}});
         };
         Model whole(kTinyModel);
         Trainer trainer(test_device(), whole.vae, whole.parameters, data, options);
@@ -274,8 +279,9 @@ TEST_CASE("data that are not what the model takes are refused") {
     for (const DataView& data : {empty, narrow, longer})
         CHECK(refused(data).status == Status::data);
     Model frozen(kTinyModel, false);
-    CHECK(outcome_of([&] { Trainer(test_device(), frozen.vae, frozen.parameters, good, tiny_options()); })
-              .says("not allocated for training"));
+    CHECK(outcome_of([&] {
+              Trainer(test_device(), frozen.vae, frozen.parameters, good, tiny_options());
+          }).says("not allocated for training"));
 }
 
 } // namespace

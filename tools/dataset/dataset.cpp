@@ -175,6 +175,8 @@ void keep_items(Dataset& dataset, std::span<const std::int64_t> items) {
 Dataset load_dataset(const DatasetRequest& request) {
     check_request(request);
     Dataset dataset = find_source(request.source).load(request);
+    if (dataset.count == 0 && request.optional)
+        return dataset;
     require_data(dataset.count > 0, dataset.name, ": the ", request.split, " split is empty");
     if (dataset.flat)
         shape_flat_rows(dataset, request);

@@ -31,6 +31,7 @@ struct DatasetRequest {
     int height = 0, width = 0, channels = 0; // the model's input; 0: the data's own (height and width go together)
     std::int64_t limit = 0;                  // keep this many, chosen by the seed, in their order; 0: all
     std::uint64_t seed = 0;
+    bool optional = false; // a split that is not there gives a data set of no samples, not an error
 };
 
 // Sources, first match wins:

@@ -146,6 +146,8 @@ bool accepts_idx(const std::string& source) {
 Dataset load_idx(const DatasetRequest& request) {
     const fs::path folder = source_path(request.source);
     const fs::path path = find_idx(folder, request.split, "images", 3);
+    if (path.empty() && request.optional)
+        return {};
     require_data(!path.empty(), path_text(folder), ": no ", request.split == "train" ? "train" : "t10k",
                  "-images-idx3-ubyte (or .gz) for the ", request.split, " split");
     IdxArray images = read_idx(path);

@@ -230,6 +230,8 @@ Dataset load_images(const DatasetRequest& request) {
     dataset.name = path_text(folder.has_filename() ? folder.filename() : folder.parent_path().filename());
     std::vector<std::string> class_names;
     const std::vector<Found> found = find_images(request, class_names);
+    if (found.empty() && request.optional)
+        return dataset;
     require_data(!found.empty(), request.source, ": the ", request.split, " split is empty");
     std::vector<Found> images;
     for (const std::int64_t i : choose_items(static_cast<std::int64_t>(found.size()), request.limit, request.seed))

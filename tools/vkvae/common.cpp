@@ -2,6 +2,7 @@
 #include "vkvae/common.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -22,10 +23,26 @@ namespace vkvae {
 void add_common(CLI::App& verb, Common& common) {
     verb.add_option("--device", common.device, "index, vendor or part of the name (vkvae devices lists them)")
         ->envname("VKVAE_DEVICE");
-    verb.add_option("--seed", common.seed, "seed of all random numbers")->capture_default_str();
+    verb.add_option("--seed", common.seed, "seed of all random numbers")
+        ->check([](const std::string& text) {
+            uint64_t value = 0; // CLI11 would take a larger number for the largest
+            auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+            return error == std::errc() && end == text.data() + text.size() ? "" : text + " is not a seed";
+        })
+        ->capture_default_str();
     verb.add_flag("--quiet,-q", common.quiet, "no progress");
     verb.add_flag("--json", common.json, "one JSON object on the last line of stdout");
     verb.add_flag("--force", common.force, "overwrite existing files");
+}
+
+CLI::Validator number_within(double low, double high) {
+    return CLI::Validator(
+        [=](std::string& text) {
+            double value = 0;
+            bool fits = CLI::detail::lexical_cast(text, value) && value >= low && value <= high;
+            return fits ? std::string() : concat_text(text, " is not a number from ", low, " to ", high);
+        },
+        concat_text("in [", low, " - ", high, "]"));
 }
 
 std::string cache_directory() {
@@ -108,22 +125,26 @@ void add_data(CLI::App& verb, DataOptions& data, bool required, const char* defa
     verb.add_option("--split", data.split, "train or test")
         ->check(CLI::IsMember({"train", "test"}))
         ->capture_default_str();
-    verb.add_option("--binarize", data.binarize, "none, fixed or dynamic")
+    if (!required)
+        data.binarize = ""; // default_data decides
+    verb.add_option("--binarize", data.binarize, required ? "none, fixed or dynamic" : "as the run's unless given")
         ->check(CLI::IsMember({"none", "fixed", "dynamic"}));
     verb.add_option("--limit", data.limit, "use at most this many samples")->check(CLI::NonNegativeNumber);
 }
 
-void default_data(DataOptions& data, const OpenModel& model) {
-    bool known = model.config.is_object() && model.config.contains("data");
-    if (data.source.empty() && known)
-        data.source = model.config["data"].value("source", "");
+void default_data(DataOptions& data, const OpenModel& model, const Common& common) {
+    Json none = Json::object();
+    const Json& run = model.config.is_object() && model.config.contains("data") ? model.config["data"] : none;
+    if (data.source.empty())
+        data.source = run.value("source", "");
     if (data.source.empty())
         fail(Status::usage, "--data is needed: a model file does not say what it was trained on");
-    if (known && data.source == model.config["data"].value("source", "") && data.binarize == "none")
-        data.binarize = model.config["data"].value("binarize", "none");
+    if (data.binarize.empty())
+        data.binarize = run.value("binarize", "none");
+    data.seed = run.empty() ? common.seed : model.config.value("seed", common.seed);
 }
 
-Dataset load_data(const DataOptions& data, const ModelConfig& model, uint64_t seed, bool quiet) {
+Dataset load_data(const DataOptions& data, const ModelConfig& model, bool quiet, bool optional) {
     DatasetRequest request;
     request.source = data.source;
     request.split = data.split;
@@ -131,12 +152,13 @@ Dataset load_data(const DataOptions& data, const ModelConfig& model, uint64_t se
     request.width = int(model.width);
     request.channels = int(model.channels);
     request.limit = data.limit;
-    request.seed = seed;
+    request.seed = data.seed;
+    request.optional = optional;
     Dataset set = load_dataset(request);
     if (!quiet)
         for (const std::string& reason : set.skipped)
             std::fprintf(stderr, "skipped %s\n", reason.c_str());
-    if (data.binarize == "fixed") {
+    if (data.binarize == "fixed" && set.count > 0) {
         // One draw for each pixel, the same in every epoch, by its place in the data set.
         size_t size = set.type == PixelType::u8 ? 1 : 4, count = set.pixels.size() / size;
         size_t width = count / size_t(set.count);
@@ -146,7 +168,7 @@ Dataset load_data(const DataOptions& data, const ModelConfig& model, uint64_t se
                 value = float(uint8_t(set.pixels[i])) / 255.0f;
             else
                 std::memcpy(&value, &set.pixels[4 * i], 4);
-            bool on = random_uniform(seed, Stream::data, uint32_t(i / width), 0, uint32_t(i % width)) < value;
+            bool on = random_uniform(data.seed, Stream::data, uint32_t(i / width), 0, uint32_t(i % width)) < value;
             float bit = on ? 1.0f : 0.0f;
             if (size == 1)
                 set.pixels[i] = std::byte(on ? 255 : 0);
@@ -180,8 +202,13 @@ std::vector<float> first_images(const Dataset& data, int64_t first, int64_t coun
     return images;
 }
 
-void check_output(const fs::path& file, const Common& common) {
+void check_output(const fs::path& file, const Common& common, std::initializer_list<const char*> endings) {
     std::error_code ignored;
+    std::string known;
+    for (const char* ending : endings)
+        known += concat_text(known.empty() ? "" : " or ", ending);
+    if (std::find(endings.begin(), endings.end(), file.extension().string()) == endings.end())
+        fail(Status::usage, file.string(), ": the name must end in ", known);
     if (fs::is_directory(file, ignored))
         fail(Status::usage, file.string(), " is a directory; a file name is needed");
     if (fs::exists(file, ignored) && !common.force)
@@ -189,6 +216,20 @@ void check_output(const fs::path& file, const Common& common) {
     fs::path parent = file.parent_path();
     if (!parent.empty() && !fs::is_directory(parent, ignored))
         fail(Status::usage, "the directory ", parent.string(), " does not exist");
+}
+
+bool can_be_png(const ModelConfig& model) {
+    return model.height > 1 && (model.channels == 1 || model.channels == 3 || model.channels == 4);
+}
+
+void check_images(const fs::path& file, const ModelConfig& model, int64_t count) {
+    constexpr int64_t kMostValues = int64_t(1) << 29; // 2 GiB of floats
+    if (count > kMostValues / model.pixels())
+        fail(Status::usage, count, " images of ", model.height, " x ", model.width, " x ", model.channels,
+             " are too many for one file; at most ", kMostValues / model.pixels(), " are possible");
+    if (file.extension() == ".png" && !can_be_png(model))
+        fail(Status::usage, "samples of ", model.height, " x ", model.width, " x ", model.channels,
+             " cannot be a PNG; use a name that ends in .npy");
 }
 
 void write_images(const fs::path& file, std::span<const float> images, const ModelConfig& model, int columns) {
@@ -199,13 +240,9 @@ void write_images(const fs::path& file, std::span<const float> images, const Mod
             for (int64_t p = 0; p < h * w; p++)
                 for (int64_t k = 0; k < c; k++)
                     planes[size_t((i * c + k) * h * w + p)] = images[size_t((i * h * w + p) * c + k)];
-        write_npy(file, Shape{n, c, h, w}, planes);
+        write_npy(file, h == 1 && c == 1 ? Shape{n, w} : Shape{n, c, h, w}, planes);
         return;
     }
-    if (file.extension() != ".png")
-        fail(Status::usage, file.string(), ": the name must end in .png or .npy");
-    if (c != 1 && c != 3 && c != 4)
-        fail(Status::usage, "images with ", c, " channels cannot be a PNG; use a name that ends in .npy");
     write_png(file, make_grid(images, int(n), int(h), int(w), int(c), columns));
 }
 
@@ -238,19 +275,23 @@ void watch_interrupts() {
 
 bool interrupted() { return interrupts > 0; }
 
+std::string json_text(const Json& value, int indent) {
+    return value.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
 void print_result(const Json& result, const Common& common) {
     if (common.json) {
-        std::cout << result.dump() << std::endl;
+        std::cout << json_text(result) << std::endl;
         return;
     }
     size_t widest = 0;
     for (const auto& [key, value] : result.items())
         widest = std::max(widest, key.size());
     for (const auto& [key, value] : result.items()) {
-        std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+        std::string text = value.is_string() ? value.get<std::string>() : json_text(value);
         if (value.is_number_float()) {
             char number[32];
-            std::snprintf(number, sizeof(number), "%.4f", value.get<double>());
+            std::snprintf(number, sizeof(number), "%.6g", value.get<double>());
             text = number;
         }
         if (value.is_array() && !value.empty() && value[0].is_number_float()) {
@@ -266,7 +307,7 @@ void print_result(const Json& result, const Common& common) {
     std::cout << std::flush;
 }
 
-void write_json(const fs::path& file, const Json& value) { write_file_atomic(file, value.dump(2) + "\n"); }
+void write_json(const fs::path& file, const Json& value) { write_file_atomic(file, json_text(value, 2) + "\n"); }
 
 Json read_json(const fs::path& file) {
     std::vector<std::byte> text = read_file(file, 16 << 20);

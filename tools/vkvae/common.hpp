@@ -24,6 +24,9 @@ struct Common {
 };
 void add_common(CLI::App& verb, Common& common);
 
+// A number from low to high; CLI::Range lets "nan" pass.
+CLI::Validator number_within(double low, double high);
+
 // One verb: adds its subcommand; when it was given, run() does the work and returns the exit code.
 struct Verb {
     const char* name;
@@ -52,24 +55,32 @@ ModelConfig find_model(const std::string& name);
 struct DataOptions {
     std::string source, split = "train", binarize = "none";
     int64_t limit = 0;
+    uint64_t seed = 0; // chooses what --limit keeps, draws the fixed binarization
 };
 void add_data(CLI::App& verb, DataOptions& data, bool required, const char* default_split);
 // For verbs on a trained run: what the run was trained with, unless told otherwise.
-void default_data(DataOptions& data, const OpenModel& model);
-Dataset load_data(const DataOptions& data, const ModelConfig& model, uint64_t seed, bool quiet);
+void default_data(DataOptions& data, const OpenModel& model, const Common& common);
+Dataset load_data(const DataOptions& data, const ModelConfig& model, bool quiet, bool optional = false);
 DataView view_of(const Dataset& data);
 Binarize binarize_of(const DataOptions& data);
 std::vector<float> first_images(const Dataset& data, int64_t first, int64_t count); // (n, H, W, C) in [0,1]
 
-// Refuses to overwrite without --force. Errors: Status::usage.
-void check_output(const fs::path& file, const Common& common);
-// (n, H, W, C) in [0,1] as a PNG grid, or as an .npy array (n, C, H, W) if the name ends so.
+// Refuses to overwrite without --force, and names with other endings. Errors: Status::usage.
+void check_output(const fs::path& file, const Common& common, std::initializer_list<const char*> endings);
+// Refuses what write_images cannot do, before it is computed. Errors: Status::usage.
+void check_images(const fs::path& file, const ModelConfig& model, int64_t count);
+bool can_be_png(const ModelConfig& model);
+// (n, H, W, C) in [0,1] as a PNG grid, or as an .npy array (n, C, H, W) if the name ends so; (n, D) if the model's
+// samples are plain vectors.
 void write_images(const fs::path& file, std::span<const float> images, const ModelConfig& model, int columns);
 std::vector<float> read_latents(const fs::path& file, int64_t latent); // .npy (n, D)
 
 // Ctrl-C: the first sets the flag, the second ends the process at once with 130.
 void watch_interrupts();
 bool interrupted();
+
+// On one line; names of files need not be UTF-8, JSON must.
+std::string json_text(const Json& value, int indent = -1);
 
 // Text for people, or one JSON object on the last line of stdout.
 void print_result(const Json& result, const Common& common);

@@ -1,7 +1,7 @@
 // vkvae eval: how well a model explains data.
-#include <iostream>
+#include <chrono>
+#include <cstdio>
 
-#include "report/progress.hpp"
 #include "vkvae/common.hpp"
 #include "vkvae/verbs.hpp"
 
@@ -17,15 +17,23 @@ struct Options {
 
 void run_eval(Options& o) {
     OpenModel model = open_model(o.model, o.common);
-    default_data(o.data, model);
-    Dataset data = load_data(o.data, model.vae->config(), o.common.seed, o.common.quiet);
-    Progress progress("eval", (data.count + o.batch - 1) / o.batch, 0, o.common.quiet);
+    default_data(o.data, model, o.common);
+    Dataset data = load_data(o.data, model.vae->config(), o.common.quiet);
     EvaluateOptions options;
     options.batch = o.batch;
     options.importance_samples = o.importance_samples;
     options.seed = o.common.seed;
     options.binarize = binarize_of(o.data);
-    options.progress = [&](int64_t, int64_t) { return !interrupted(); };
+    auto told = std::chrono::steady_clock::now();
+    options.progress = [&](int64_t samples, int64_t total) {
+        auto now = std::chrono::steady_clock::now();
+        if (!o.common.quiet && now - told > std::chrono::seconds(5)) {
+            std::fprintf(stderr, "%lld of %lld samples\n", static_cast<long long>(samples),
+                         static_cast<long long>(total));
+            told = now;
+        }
+        return !interrupted();
+    };
     Evaluation e = evaluate(*model.device, *model.vae, *model.parameters, view_of(data), options);
     model.device->save_pipeline_cache();
     Json result = {{"data", data.name},  {"split", o.data.split}, {"binarize", o.data.binarize},

@@ -111,13 +111,14 @@ void done(const Options& o, Json result) {
 
 // Reads the model's data: what it was trained on, unless told otherwise.
 Dataset data_for(Options& o, const OpenModel& model) {
-    default_data(o.data, model);
-    return load_data(o.data, model.vae->config(), o.common.seed, o.common.quiet);
+    default_data(o.data, model, o.common);
+    return load_data(o.data, model.vae->config(), o.common.quiet);
 }
 
 void run_sample(Options& o) {
-    check_output(o.out, o.common);
+    check_output(o.out, o.common, {".png", ".npy"});
     OpenModel model = open_model(o.model, o.common);
+    check_images(o.out, model.vae->config(), o.count);
     Sampler sampler(*model.device, *model.vae, *model.parameters, std::min(o.count, kSampleBatch));
     std::vector<float> z = sampler.sample_latents(o.count, o.common.seed, o.temperature);
     write_images(o.out, sampler.decode(z), model.vae->config(), o.columns);
@@ -126,9 +127,10 @@ void run_sample(Options& o) {
 }
 
 void run_reconstruct(Options& o) {
-    check_output(o.out, o.common);
+    check_output(o.out, o.common, {".png", ".npy"});
     OpenModel model = open_model(o.model, o.common);
     Dataset data = data_for(o, model);
+    check_images(o.out, model.vae->config(), 2 * std::min(o.count, data.count));
     std::vector<float> images = first_images(data, 0, o.count);
     int64_t pixels = model.vae->config().pixels();
     Sampler sampler(*model.device, *model.vae, *model.parameters, std::min(o.count, kSampleBatch));
@@ -141,12 +143,13 @@ void run_reconstruct(Options& o) {
 }
 
 void run_interpolate(Options& o) {
-    check_output(o.out, o.common);
+    check_output(o.out, o.common, {".png", ".npy"});
     OpenModel model = open_model(o.model, o.common);
     Dataset data = data_for(o, model);
     if (data.count < 2)
         fail(Status::data, "interpolation needs two samples, ", data.name, " has ", data.count);
     int64_t pairs = std::min(o.count, data.count / 2);
+    check_images(o.out, model.vae->config(), pairs * o.steps);
     std::vector<float> images = first_images(data, 0, 2 * pairs);
     Sampler sampler(*model.device, *model.vae, *model.parameters, kSampleBatch);
     const ModelConfig& config = model.vae->config();
@@ -157,9 +160,10 @@ void run_interpolate(Options& o) {
 }
 
 void run_traverse(Options& o) {
-    check_output(o.out, o.common);
+    check_output(o.out, o.common, {".png", ".npy"});
     OpenModel model = open_model(o.model, o.common);
     const ModelConfig& config = model.vae->config();
+    check_images(o.out, config, std::min<int64_t>(o.dims, config.latent) * o.steps);
     Sampler sampler(*model.device, *model.vae, *model.parameters, kSampleBatch);
     std::vector<float> base(size_t(config.latent), 0.0f);
     if (o.index >= 0) {
@@ -175,7 +179,7 @@ void run_traverse(Options& o) {
 }
 
 void run_encode(Options& o) {
-    check_output(o.out, o.common);
+    check_output(o.out, o.common, {".npy"});
     OpenModel model = open_model(o.model, o.common);
     Dataset data = data_for(o, model);
     int64_t latent = model.vae->config().latent;
@@ -192,10 +196,11 @@ void run_encode(Options& o) {
 }
 
 void run_decode(Options& o) {
-    check_output(o.out, o.common);
+    check_output(o.out, o.common, {".png", ".npy"});
     OpenModel model = open_model(o.model, o.common);
     std::vector<float> z = read_latents(o.latents, model.vae->config().latent);
     int64_t count = int64_t(z.size()) / model.vae->config().latent;
+    check_images(o.out, model.vae->config(), count);
     Sampler sampler(*model.device, *model.vae, *model.parameters, std::min<int64_t>(count, 256));
     write_images(o.out, sampler.decode(z), model.vae->config(), o.columns);
     model.device->save_pipeline_cache();
@@ -219,7 +224,7 @@ void add_sample(CLI::App& app) {
     add_count(verb, *o, "how many", 64);
     add_columns(verb, *o);
     verb->add_option("--temperature", o->temperature, "standard deviation of the latents")
-        ->check(CLI::Range(0.0, 100.0))
+        ->check(number_within(0, 100))
         ->capture_default_str();
     verb->callback([o] { run_sample(*o); });
 }
@@ -254,7 +259,7 @@ void add_traverse(CLI::App& app) {
         ->check(CLI::Range(1, 4096))
         ->capture_default_str();
     verb->add_option("--range", o->range, "in standard deviations of the prior")
-        ->check(CLI::Range(0.0, 100.0))
+        ->check(number_within(0, 100))
         ->capture_default_str();
     verb->add_option("--index", o->index, "start from this sample of the data instead of the prior's mean")
         ->check(CLI::NonNegativeNumber);

@@ -72,27 +72,27 @@ struct DatasetOptions {
     std::string out;
 };
 
-void run_dataset(const DatasetOptions& o) {
-    check_output(o.out, o.common);
+void run_dataset(DatasetOptions& o) {
+    fs::path labels = fs::path(o.out).replace_extension(".labels.npy");
+    fs::path factors = fs::path(o.out).replace_extension(".factors.npy");
+    for (const fs::path& file : {fs::path(o.out), labels, factors})
+        check_output(file, o.common, {".npy"});
+    o.data.seed = o.common.seed;
     ModelConfig native; // sizes of 0: the data's own
-    Dataset data = load_data(o.data, native, o.common.seed, o.common.quiet);
+    Dataset data = load_data(o.data, native, o.common.quiet);
     std::vector<float> values = first_images(data, 0, data.count);
     int64_t n = data.count, h = data.height, w = data.width, c = data.channels;
     Shape shape = data.flat ? Shape{n, w} : c == 1 ? Shape{n, h, w} : Shape{n, h, w, c};
-    if (fs::path(o.out).extension() != ".npy")
-        fail(Status::usage, o.out, ": the name must end in .npy");
     write_npy(o.out, shape, values);
     char fingerprint[20];
     std::snprintf(fingerprint, sizeof(fingerprint), "%016llx", static_cast<unsigned long long>(data.fingerprint));
     Json result = {{"data", data.name}, {"split", o.data.split}, {"shape", shape}, {"fingerprint", fingerprint},
                    {"skipped", data.skipped.size()}};
     if (!data.labels.empty()) {
-        fs::path labels = fs::path(o.out).replace_extension(".labels.npy");
         write_npy(labels, Shape{n}, std::vector<float>(data.labels.begin(), data.labels.end()));
         result["labels"] = labels.string();
     }
     if (!data.factors.empty()) {
-        fs::path factors = fs::path(o.out).replace_extension(".factors.npy");
         write_npy(factors, Shape{n, int64_t(data.factor_names.size())}, data.factors);
         result["factors"] = factors.string();
         result["factor_names"] = data.factor_names;
@@ -110,7 +110,7 @@ void add_info(CLI::App& app) {
     verb->add_option("model", o->model, "run directory, model file, preset or .json")->required();
     verb->add_option("--batch", o->batch, "samples in a step")->check(CLI::PositiveNumber)->capture_default_str();
     verb->add_option("--count", o->count, "samples in the data set")
-        ->check(CLI::PositiveNumber)
+        ->check(CLI::Range(int64_t(1), int64_t(UINT32_MAX)))
         ->capture_default_str();
     verb->callback([o] { run_info(*o); });
 }

@@ -30,7 +30,7 @@ int main(int argc, char** argv) {
     try {
         app.parse(argc, argv); // runs the verb
         std::cout << std::flush;
-        if (!std::cout)
+        if (!std::cout || std::fflush(stdout) != 0 || std::ferror(stdout))
             fail(Status::runtime, "the output could not be written");
         return int(Status::ok);
     } catch (const CLI::ParseError& error) {
@@ -38,6 +38,9 @@ int main(int argc, char** argv) {
     } catch (const Error& error) {
         std::fprintf(stderr, "vkvae: %s\n", error.what());
         return int(error.status());
+    } catch (const nlohmann::json::exception& error) {
+        std::fprintf(stderr, "vkvae: a JSON file does not hold what it should: %s\n", error.what());
+        return int(Status::data);
     } catch (const std::bad_alloc&) {
         std::fprintf(stderr, "vkvae: out of memory\n");
         return int(Status::runtime);

@@ -2,7 +2,6 @@
 #include "vkvae/run.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <limits>
@@ -18,70 +17,10 @@
 namespace vkvae {
 namespace {
 
-// The shortest decimal that reads back as this float: 0.001, not 0.0010000000474974513.
-double tidy(float value) {
-    char text[32];
-    std::to_chars_result end = std::to_chars(text, text + sizeof(text) - 1, value);
-    *end.ptr = 0;
-    return std::strtod(text, nullptr);
-}
-
-} // namespace
-
-int64_t RunSettings::steps_per_epoch(int64_t count) const { return (count + train.batch - 1) / train.batch; }
-
-int64_t RunSettings::total_steps(int64_t count) const {
-    return steps > 0 ? steps : (epochs * count + train.batch - 1) / train.batch;
-}
-
-Json to_json(const RunSettings& s) {
-    return {{"epochs", s.epochs},
-            {"steps", s.steps},
-            {"batch", s.train.batch},
-            {"lr", tidy(s.train.lr)},
-            {"optimizer", s.train.optimizer},
-            {"momentum", tidy(s.train.momentum)},
-            {"weight_decay", tidy(s.train.weight_decay)},
-            {"beta", tidy(s.train.beta)},
-            {"clip_norm", tidy(s.train.clip_norm)},
-            {"save_every", s.save_every},
-            {"keep", s.keep},
-            {"log_every", s.log_every}};
-}
-
-RunSettings settings_from(const Json& config) {
-    try {
-        RunSettings s;
-        const Json &t = config.at("train"), &d = config.at("data");
-        s.model_json = config.at("model").dump();
-        s.data.source = d.at("source");
-        s.data.binarize = d.at("binarize");
-        s.data.limit = d.at("limit");
-        s.epochs = t.at("epochs");
-        s.steps = t.at("steps");
-        s.save_every = t.at("save_every");
-        s.keep = t.at("keep");
-        s.log_every = t.at("log_every");
-        s.train.batch = t.at("batch");
-        s.train.lr = t.at("lr");
-        s.train.optimizer = t.at("optimizer");
-        s.train.momentum = t.at("momentum");
-        s.train.weight_decay = t.at("weight_decay");
-        s.train.beta = t.at("beta");
-        s.train.clip_norm = t.at("clip_norm");
-        s.train.seed = config.at("seed");
-        s.train.binarize = binarize_of(s.data);
-        return s;
-    } catch (const nlohmann::json::exception& error) {
-        fail(Status::data, "the run's config.json does not describe a run: ", error.what());
-    }
-}
-
-namespace {
-
 using Clock = std::chrono::steady_clock;
 
 constexpr int kGrid = 8;                 // columns of the pictures
+constexpr int64_t kProfiledStep = 10;    // of a session: everything is compiled and warm
 constexpr int64_t kTestSamples = 10000;  // most that the evaluation between epochs looks at
 constexpr double kPieceSeconds = 0.25;   // how often Ctrl-C is looked at and progress drawn
 
@@ -97,21 +36,26 @@ struct Run {
     std::unique_ptr<Trainer> trainer;
     std::unique_ptr<Metrics> metrics;
     std::unique_ptr<Progress> progress;
-    int64_t total = 0, per_epoch = 0, save_every = 0, log_every = 0;
+    int64_t first = 0; // step of this session
+    int64_t total = 0, log_every = 0;
     double best = std::numeric_limits<double>::infinity(); // lowest -ELBO on the test split
     double seconds_per_step = 0;
-    std::vector<double> kl_dims;
+    Evaluation last; // evaluation
     Clock::time_point start = Clock::now();
     double elapsed_before = 0; // of the sessions before this one
 
     double elapsed() const { return elapsed_before + std::chrono::duration<double>(Clock::now() - start).count(); }
     double epoch_of(int64_t step) const { return double(step * settings.train.batch) / double(data.count); }
-    bool saves_at(int64_t step) const { return step % save_every == 0 || step == total; }
-    bool evaluates_at(int64_t step) const { return step % per_epoch == 0 || step == total; }
-    int64_t next_event(int64_t step) const {
-        auto after = [&](int64_t period) { return (step / period + 1) * period; };
-        return std::min({total, after(save_every), after(per_epoch)});
+    int64_t epochs_at(int64_t step) const { return step * settings.train.batch / data.count; } // whole ones
+    int64_t next_epoch(int64_t step) const { return settings.epoch_end(epochs_at(step) + 1, data.count); }
+    int64_t next_save(int64_t step) const {
+        int64_t every = settings.save_every;
+        return every > 0 ? (step / every + 1) * every : next_epoch(step);
     }
+    bool saves_at(int64_t step) const { return step > 0 && (step == total || step == next_save(step - 1)); }
+    bool evaluates_at(int64_t step) const { return step > 0 && (step == total || step == next_epoch(step - 1)); }
+    const Dataset& shown() const { return test.count > 0 ? test : data; } // in evaluations and pictures
+    int64_t next_event(int64_t step) const { return std::min({total, next_save(step), next_epoch(step)}); }
 };
 
 void write_config(const Run& run) {
@@ -154,9 +98,7 @@ TrainState state_of(const Run& run) {
     state.step = run.trainer->step();
     state.extra["vkvae_best"] = concat_text(std::hexfloat, run.best);
     state.extra["vkvae_data"] = concat_text(std::hex, run.data.fingerprint);
-    state.extra["vkvae_train"] = to_json(run.settings).dump();
     state.extra["vkvae_seed"] = std::to_string(run.settings.train.seed);
-    state.extra["vkvae_config"] = run.vae->config().json;
     // How long the run is does not change what it has computed so far: a run that was told to go further ends with
     // the same files as one that was started for as long.
     Json settings = to_json(run.settings);
@@ -171,16 +113,25 @@ void save(Run& run) {
                     [&](int64_t step) { return run.saves_at(step); });
 }
 
+// A grid of the same 64 latents, to watch the model learn.
+void write_samples(Run& run, const fs::path& file) {
+    const ModelConfig& config = run.vae->config();
+    if (!can_be_png(config))
+        return;
+    Sampler sampler(*run.device, *run.vae, *run.parameters, kGrid * kGrid);
+    std::vector<float> z = sampler.sample_latents(kGrid * kGrid, run.settings.train.seed);
+    write_images(file, sampler.decode(z), config, kGrid);
+}
+
 void evaluate_run(Run& run) {
-    const Dataset& set = run.test.count > 0 ? run.test : run.data;
-    DataView view = view_of(set);
+    DataView view = view_of(run.shown());
     view.count = std::min(view.count, kTestSamples);
     EvaluateOptions options;
     options.batch = std::min<int64_t>(run.settings.train.batch, 256);
     options.seed = run.settings.train.seed;
     options.binarize = run.settings.train.binarize;
-    Evaluation e = evaluate(*run.device, *run.vae, *run.parameters, view, options);
-    run.kl_dims = e.kl_dims;
+    options.progress = [](int64_t, int64_t) { return !interrupted(); };
+    const Evaluation& e = run.last = evaluate(*run.device, *run.vae, *run.parameters, view, options);
     int64_t step = run.trainer->step();
     run.metrics->write({{"kind", "eval"},
                         {"step", step},
@@ -200,28 +151,17 @@ void evaluate_run(Run& run) {
         run.best = -e.elbo;
         save_model(run.dir / "best.safetensors", *run.vae, *run.parameters);
     }
-}
-
-bool can_be_png(const ModelConfig& config) {
-    return config.channels == 1 || config.channels == 3 || config.channels == 4;
-}
-
-// A grid of the same 64 latents, to watch the model learn.
-void write_samples(Run& run, const fs::path& file) {
-    const ModelConfig& config = run.vae->config();
-    if (!can_be_png(config) || config.height == 1)
-        return;
-    Sampler sampler(*run.device, *run.vae, *run.parameters, kGrid * kGrid);
-    std::vector<float> z = sampler.sample_latents(kGrid * kGrid, run.settings.train.seed);
-    write_images(file, sampler.decode(z), config, kGrid);
+    char name[64];
+    std::snprintf(name, sizeof(name), "step-%09lld.png", static_cast<long long>(step));
+    write_samples(run, run.dir / "samples" / name);
 }
 
 void write_pictures(Run& run) {
     const ModelConfig& config = run.vae->config();
-    if (!can_be_png(config) || config.height == 1)
+    if (!can_be_png(config))
         return;
     write_samples(run, run.dir / "samples.png");
-    const Dataset& set = run.test.count > 0 ? run.test : run.data;
+    const Dataset& set = run.shown();
     Sampler sampler(*run.device, *run.vae, *run.parameters, kGrid * kGrid);
     std::vector<float> images = first_images(set, 0, 2 * kGrid);
     write_images(run.dir / "reconstructions.png", reconstruction_rows(sampler, images, config.pixels(), kGrid), config,
@@ -231,18 +171,21 @@ void write_pictures(Run& run) {
                      interpolation_rows(sampler, first_images(set, 0, std::min<int64_t>(kGrid, set.count) / 2 * 2),
                                         config.pixels(), config.latent, kGrid + 1, false),
                      config, kGrid + 1);
-    std::vector<int> dims = dims_by_kl(run.kl_dims, config.latent, 10);
+    std::vector<int> dims = dims_by_kl(run.last.kl_dims, config.latent, 10);
     std::vector<float> base = sampler.encode(first_images(set, 0, 1)).mu;
     write_images(run.dir / "traversal.png", traversal_rows(sampler, base, dims, kGrid + 1, 2.5f), config, kGrid + 1);
 }
 
-void write_profile(Run& run) {
+// Trains one step, as any other.
+StepStats write_profile(Run& run) {
     Json kernels = Json::array();
-    std::vector<KernelTime> times = run.trainer->profile_step();
+    StepStats stats;
+    std::vector<KernelTime> times = run.trainer->profile_step(&stats);
     for (const KernelTime& time : times)
         kernels.push_back({{"name", time.name}, {"calls", time.calls}, {"ms", time.ms}});
     if (!times.empty())
         write_json(run.dir / "profile.json", {{"steps", 1}, {"kernels", kernels}});
+    return stats;
 }
 
 void log_steps(Run& run, const std::vector<StepStats>& stats) {
@@ -265,50 +208,40 @@ void log_steps(Run& run, const std::vector<StepStats>& stats) {
     run.progress->update({last.step + 1, run.epoch_of(last.step + 1), last.loss, last.nll, last.kl, rate});
 }
 
-// Runs up to the next event, in pieces short enough to notice Ctrl-C.
+// Runs up to `until`, in pieces short enough to notice Ctrl-C.
 void advance(Run& run, int64_t until) {
     while (run.trainer->step() < until && !interrupted()) {
-        int64_t left = until - run.trainer->step();
+        int64_t step = run.trainer->step(), profiled = run.first + kProfiledStep;
+        if (step == profiled) {
+            log_steps(run, {write_profile(run)});
+            continue;
+        }
+        int64_t left = (step < profiled ? std::min(until, profiled) : until) - step;
         int64_t piece = run.seconds_per_step > 0 ? int64_t(kPieceSeconds / run.seconds_per_step) : 1;
         piece = std::clamp<int64_t>(piece, 1, left);
         auto start = Clock::now();
         std::vector<StepStats> stats = run.trainer->run(piece);
         double seconds = std::chrono::duration<double>(Clock::now() - start).count() / double(piece);
-        run.seconds_per_step = run.seconds_per_step > 0 ? 0.7 * run.seconds_per_step + 0.3 * seconds : seconds;
+        bool compiled = step > run.first + 1; // what the steps before this one took says nothing
+        run.seconds_per_step = compiled ? 0.7 * run.seconds_per_step + 0.3 * seconds : seconds;
         log_steps(run, stats);
     }
 }
 
-void loop(Run& run) {
-    constexpr int64_t kProfiledStep = 10; // late enough that everything is compiled and warm
-    bool profiled = false;
+// A checkpoint is saved before its step is evaluated, and a resumed run evaluates again: an evaluation that was cut
+// short is never missing.
+void loop(Run& run, bool evaluate_first) {
+    if (evaluate_first)
+        evaluate_run(run);
     while (run.trainer->step() < run.total) {
+        advance(run, run.next_event(run.trainer->step()));
         int64_t step = run.trainer->step();
-        if (!profiled && step >= kProfiledStep) {
-            write_profile(run);
-            profiled = true;
-            if (run.saves_at(step + 1) || run.evaluates_at(step + 1))
-                goto events;
-            continue;
-        }
-        advance(run, profiled ? run.next_event(step) : std::min(run.next_event(step), std::max(step + 1, kProfiledStep)));
-    events:
-        step = run.trainer->step();
-        bool stop = interrupted();
-        if (run.evaluates_at(step) && !stop) {
-            evaluate_run(run);
-            char name[64];
-            std::snprintf(name, sizeof(name), "step-%09lld.png", static_cast<long long>(step));
-            write_samples(run, run.dir / "samples" / name);
-        }
-        if (run.saves_at(step) || stop)
+        if (run.saves_at(step) || interrupted())
             save(run);
-        if (stop && step < run.total) {
-            run.progress->finish();
-            run.device->save_pipeline_cache();
-            fail(Status::interrupted, "interrupted at step ", step, " of ", run.total, "; vkvae resume ",
-                 run.dir.string(), " goes on");
-        }
+        if (interrupted())
+            fail(Status::interrupted, "");
+        if (run.evaluates_at(step))
+            evaluate_run(run);
     }
 }
 
@@ -319,50 +252,96 @@ void finish(Run& run) {
     run.device->save_pipeline_cache();
 }
 
-} // namespace
-
-void train_run(const fs::path& dir, const RunSettings& settings, const Common& common, bool resume) {
-    Run run = {.dir = dir, .settings = settings, .common = common};
-    run.vae = std::make_unique<Vae>(parse_model(settings.model_json));
+// Everything that can be wrong with what the user gave, before any file is touched.
+void prepare(Run& run) {
+    const RunSettings& s = run.settings;
+    run.vae = std::make_unique<Vae>(parse_model(s.model_json));
     const ModelConfig& config = run.vae->config();
-    run.data = load_data(settings.data, config, settings.train.seed, common.quiet);
-    DataOptions test = settings.data;
+    run.data = load_data(s.data, config, run.common.quiet);
+    DataOptions test = s.data;
     test.split = "test";
-    run.test = load_data(test, config, settings.train.seed, true);
-    run.total = settings.total_steps(run.data.count);
-    run.per_epoch = settings.steps_per_epoch(run.data.count);
-    run.save_every = settings.save_every > 0 ? settings.save_every : run.per_epoch;
-    run.log_every = settings.log_every > 0 ? settings.log_every : std::max<int64_t>(1, run.per_epoch / 50);
-
-    run.device = open_device(common);
+    run.test = load_data(test, config, true, true);
+    // Random numbers are counted by 32-bit steps; samples of a run by 63 bits.
+    if (s.epochs > (int64_t(1) << 40) / run.data.count || s.total_steps(run.data.count) > UINT32_MAX)
+        fail(Status::usage, "the run would be longer than ", UINT32_MAX, " steps");
+    run.total = s.total_steps(run.data.count);
+    run.log_every = s.log_every > 0 ? s.log_every : std::max<int64_t>(1, run.data.count / s.train.batch / 50);
+    run.device = open_device(run.common);
     run.parameters = std::make_unique<Parameters>(run.vae->make_parameters());
     run.parameters->allocate(*run.device, true);
-    fs::create_directories(dir / "checkpoints");
-    fs::create_directories(dir / "samples");
-    remove_stale_temporaries(dir);
-    remove_stale_temporaries(dir / "checkpoints");
-    int64_t start = 0;
-    if (resume) {
-        TrainState state = load_newest_checkpoint(dir, *run.vae, *run.parameters);
-        require_data(state.extra["vkvae_data"] == concat_text(std::hex, run.data.fingerprint),
-                     "the data are not those that the run was started with: ", settings.data.source);
-        start = state.step;
-        run.best = std::strtod(state.extra["vkvae_best"].c_str(), nullptr);
-    } else {
-        run.parameters->initialise(settings.train.seed);
+    run.trainer = std::make_unique<Trainer>(*run.device, *run.vae, *run.parameters, view_of(run.data), s.train);
+}
+
+void refuse_other_run(const Run& run) {
+    if (holds_run(run.dir) && !run.common.force)
+        fail(Status::usage, run.dir.string(), " holds a run; vkvae resume ", run.dir.string(),
+             " goes on with it, --force starts it again");
+}
+
+void start_afresh(Run& run) {
+    refuse_other_run(run);
+    clear_run(run.dir);
+    run.parameters->initialise(run.settings.train.seed);
+}
+
+void load_checkpoint(Run& run) {
+    require_data(run.settings.fingerprint == concat_text(std::hex, run.data.fingerprint), run.settings.data.source,
+                 " holds other data than when the run was started");
+    std::optional<TrainState> state = load_newest_checkpoint(run.dir, *run.vae, *run.parameters);
+    if (!state) { // killed before the first
+        run.parameters->initialise(run.settings.train.seed);
+        return;
     }
+    if (run.total < state->step)
+        fail(Status::usage, run.dir.string(), " has already trained ", state->step, " steps, ", run.total,
+             " would be a step back");
+    run.first = state->step;
+    run.best = std::strtod(state->extra["vkvae_best"].c_str(), nullptr);
+}
+
+} // namespace
+
+Json train_run(const fs::path& dir, const RunSettings& settings, const Common& common, bool resume) {
+    std::error_code ignored;
+    if (fs::exists(dir, ignored) && !fs::is_directory(dir, ignored))
+        fail(Status::usage, dir.string(), " is not a directory");
+    Run run = {.dir = dir, .settings = settings, .common = common};
+    if (!resume)
+        refuse_other_run(run); // now rather than after the data are loaded
+    prepare(run);
+    fs::create_directories(dir);
+    RunLock lock(dir);
+    resume ? load_checkpoint(run) : start_afresh(run);
+    for (const fs::path& folder : {dir, dir / "checkpoints", dir / "samples"}) {
+        fs::create_directories(folder);
+        remove_stale_temporaries(folder);
+    }
+    run.trainer->set_step(run.first);
     write_config(run);
-    run.metrics = std::make_unique<Metrics>(dir / "metrics.jsonl", start);
+    run.metrics = std::make_unique<Metrics>(dir / "metrics.jsonl", run.first);
     run.elapsed_before = run.metrics->elapsed_seconds();
-    run.trainer = std::make_unique<Trainer>(*run.device, *run.vae, *run.parameters, view_of(run.data), settings.train);
-    run.trainer->set_step(start);
-    run.progress = std::make_unique<Progress>(config.name, run.total, start, common.quiet);
-    if (!common.quiet)
-        run.progress->message(concat_text(resume ? "resuming " : "training ", config.name, " (", run.parameters->count(),
-                                          " parameters) on ", run.data.name, " (", run.data.count, ") with ",
-                                          run.device->caps().name, ", seed ", settings.train.seed));
-    loop(run);
+    run.start = Clock::now();
+    run.progress = std::make_unique<Progress>(run.vae->config().name, run.total, run.first, common.quiet);
+    run.progress->message(concat_text(resume ? "resuming " : "training ", run.vae->config().name, " (",
+                                      run.parameters->count(), " parameters) on ", run.data.name, " (", run.data.count,
+                                      ") with ", run.device->caps().name, ", seed ", settings.train.seed));
+    if (run.first > 0)
+        save(run); // the same checkpoint, and what a kill kept from being written after it
+    try {
+        loop(run, run.evaluates_at(run.first) || run.metrics->evaluated());
+    } catch (const Error& error) {
+        run.progress->finish();
+        if (error.status() != Status::interrupted)
+            throw;
+        save(run);
+        run.device->save_pipeline_cache();
+        fail(Status::interrupted, "interrupted at step ", run.trainer->step(), " of ", run.total, "; vkvae resume ",
+             dir.string(), " goes on");
+    }
     finish(run);
+    return {{"run", dir.string()},     {"steps", run.total},   {"elbo", run.last.elbo},
+            {"nll", run.last.nll},     {"kl", run.last.kl},    {"best_elbo", -run.best},
+            {"report", (dir / "report.html").string()}};
 }
 
 } // namespace vkvae

@@ -14,15 +14,19 @@ struct RunSettings {
     int64_t steps = 0;     // 0: epochs decide
     int64_t save_every = 0; // steps between checkpoints; 0: once an epoch
     int64_t keep = 3;       // checkpoints that stay
-    int64_t log_every = 0;  // steps between lines of metrics.jsonl; 0: a five-hundredth of an epoch's worth
+    std::string fingerprint; // of the data that a run to be resumed was started with
+    int64_t log_every = 0;  // steps between lines of metrics.jsonl; 0: a fiftieth of an epoch
     int64_t total_steps(int64_t count) const;
-    int64_t steps_per_epoch(int64_t count) const;
+    int64_t epoch_end(int64_t epoch, int64_t count) const; // the step that sees the last sample of this many epochs
 };
+// The shortest decimal that reads back as this float, for JSON: 0.001, not 0.0010000000474974513.
+double tidy(float value);
 Json to_json(const RunSettings& s);
 RunSettings settings_from(const Json& config);
 
 // Trains until the run's last step, or until Ctrl-C (Status::interrupted, after a checkpoint). `resume` goes on from
-// the newest checkpoint that reads back well.
-void train_run(const fs::path& run, const RunSettings& settings, const Common& common, bool resume);
+// the newest checkpoint that reads back well. Returns what there is to tell. Nothing is written or removed before model,
+// data and device are known to be good.
+Json train_run(const fs::path& run, const RunSettings& settings, const Common& common, bool resume);
 
 } // namespace vkvae

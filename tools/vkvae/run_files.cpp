@@ -6,24 +6,38 @@
 
 #include "io/file.hpp"
 
+#ifndef _WIN32
+#include <cerrno>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+#endif
+
 namespace vkvae {
 namespace {
 
-// "step-000000123.safetensors" -> 123; -1 for anything else.
-int64_t step_of(const std::string& name) {
-    const std::string begin = "step-", end = ".safetensors";
-    if (name.size() != begin.size() + 9 + end.size() || name.rfind(begin, 0) != 0 ||
-        name.compare(name.size() - end.size(), end.size(), end) != 0)
+constexpr const char* kFiles[] = {"model.safetensors", "best.safetensors", "metrics.jsonl", "profile.json",
+                                  "config.json", "report.html", "samples.png", "reconstructions.png",
+                                  "interpolation.png", "traversal.png"};
+constexpr const char* kFolders[] = {"checkpoints", "samples"};
+constexpr const char *kModel = ".safetensors", *kState = ".state.safetensors";
+
+// "step-000000123" + ending -> 123; -1 for anything else.
+int64_t step_of(const fs::path& file, const std::string& ending) {
+    const std::string begin = "step-", name = file.filename().string();
+    if (!name.starts_with(begin) || !name.ends_with(ending) || name.size() < begin.size() + 9 + ending.size())
         return -1;
-    std::string digits = name.substr(begin.size(), 9);
-    return digits.find_first_not_of("0123456789") == std::string::npos ? std::stoll(digits) : -1;
+    std::string digits = name.substr(begin.size(), name.size() - begin.size() - ending.size());
+    bool number = digits.size() <= 10 && digits.find_first_not_of("0123456789") == std::string::npos;
+    return number ? std::stoll(digits) : -1;
 }
 
-void remove_checkpoint(const fs::path& run, int64_t step) {
-    std::error_code ignored; // a checkpoint that stays does no harm
-    fs::path file = checkpoint_file(run, step);
-    fs::remove(file, ignored);
-    fs::remove(state_file(file), ignored);
+std::vector<fs::path> files_of(const fs::path& folder) {
+    std::vector<fs::path> files;
+    std::error_code code;
+    for (fs::directory_iterator at(folder, code), end; !code && at != end; at.increment(code))
+        files.push_back(at->path());
+    return files;
 }
 
 } // namespace
@@ -36,14 +50,47 @@ fs::path checkpoint_file(const fs::path& run, int64_t step) {
 
 fs::path state_file(const fs::path& checkpoint) {
     fs::path file = checkpoint;
-    return file.replace_extension(".state.safetensors");
+    return file.replace_extension(kState);
+}
+
+#ifdef _WIN32
+RunLock::RunLock(const fs::path&) {} // directories have no locks there
+RunLock::~RunLock() = default;
+#else
+// The lock is the directory's own: it leaves no file behind and ends with the process, however that ends.
+RunLock::RunLock(const fs::path& run) : directory_(::open(run.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+    // File systems without locks count as locked.
+    if (directory_ >= 0 && ::flock(directory_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        ::close(directory_);
+        fail(Status::usage, run.string(), " is in use: another vkvae is training into it");
+    }
+}
+
+RunLock::~RunLock() {
+    if (directory_ >= 0)
+        ::close(directory_);
+}
+#endif
+
+bool holds_run(const fs::path& run) {
+    return std::any_of(std::begin(kFiles), std::end(kFiles), [&](const char* file) { return fs::exists(run / file); }) ||
+           !checkpoint_steps(run).empty();
+}
+
+void clear_run(const fs::path& run) {
+    for (const char* file : kFiles)
+        fs::remove(run / file);
+    for (const char* folder : kFolders)
+        for (const fs::path& file : files_of(run / folder))
+            for (const char* ending : {kModel, kState, ".png"})
+                if (step_of(file, ending) >= 0)
+                    fs::remove(file);
 }
 
 std::vector<int64_t> checkpoint_steps(const fs::path& run) {
     std::vector<int64_t> steps;
-    std::error_code ignored;
-    for (const fs::directory_entry& entry : fs::directory_iterator(run / "checkpoints", ignored))
-        if (int64_t step = step_of(entry.path().filename().string()); step >= 0)
+    for (const fs::path& file : files_of(run / "checkpoints"))
+        if (int64_t step = step_of(file, kModel); step >= 0)
             steps.push_back(step);
     std::sort(steps.begin(), steps.end());
     return steps;
@@ -55,21 +102,23 @@ void save_checkpoint(const fs::path& run, const Vae& vae, const Parameters& para
     save_train_state(state_file(file), parameters, state);
     save_model(file, vae, parameters);
     save_model(run / "model.safetensors", vae, parameters);
-    std::vector<int64_t> steps = checkpoint_steps(run);
-    int64_t newest_regular = -1;
-    for (int64_t step : steps)
-        if (regular(step))
-            newest_regular = step;
-    for (int64_t step : steps)
-        if (!regular(step) && step < newest_regular)
-            remove_checkpoint(run, step);
-    steps = checkpoint_steps(run);
-    for (size_t i = 0; i + size_t(keep) < steps.size(); i++)
-        remove_checkpoint(run, steps[i]);
+    std::vector<int64_t> kept = checkpoint_steps(run);
+    std::erase_if(kept, [&](int64_t step) { return step != state.step && !regular(step); });
+    if (int64_t(kept.size()) > keep)
+        kept.erase(kept.begin(), kept.end() - keep);
+    for (const fs::path& old : files_of(run / "checkpoints")) {
+        // States without their model, which a kill left, go too.
+        int64_t step = std::max(step_of(old, kModel), step_of(old, kState));
+        std::error_code ignored; // a checkpoint that stays does no harm
+        if (step >= 0 && std::find(kept.begin(), kept.end(), step) == kept.end())
+            fs::remove(old, ignored);
+    }
 }
 
-TrainState load_newest_checkpoint(const fs::path& run, const Vae& vae, Parameters& parameters) {
+std::optional<TrainState> load_newest_checkpoint(const fs::path& run, const Vae& vae, Parameters& parameters) {
     std::vector<int64_t> steps = checkpoint_steps(run);
+    if (steps.empty())
+        return {};
     for (size_t i = steps.size(); i-- > 0;) {
         fs::path file = checkpoint_file(run, steps[i]);
         try {
@@ -91,10 +140,15 @@ Metrics::Metrics(const fs::path& file, int64_t step) : file_(file) {
     std::ifstream in(file);
     for (std::string line; std::getline(in, line);) {
         Json entry = Json::parse(line, nullptr, false);
-        if (!entry.is_object() || !entry.contains("step") || entry.value("step", int64_t(0)) > step)
+        if (!entry.is_object() || !entry.contains("step") || !entry["step"].is_number_integer() || entry["step"] > step)
             continue;
+        if (entry["step"] == step && entry.contains("kind") && entry["kind"] == "eval") {
+            evaluated_ = true;
+            continue;
+        }
         kept += line + "\n";
-        elapsed_ = entry.value("elapsed_s", elapsed_);
+        if (entry.contains("elapsed_s") && entry["elapsed_s"].is_number())
+            elapsed_ = entry["elapsed_s"];
     }
     in.close();
     write_file_atomic(file, kept);

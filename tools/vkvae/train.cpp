@@ -34,48 +34,35 @@ std::string with_latent(const std::string& model, int64_t latent) {
     return parse_model(json.dump()).json;
 }
 
-// Removes what an earlier run left, but nothing else: the directory may be the user's home.
-void clear_run(const fs::path& run) {
-    for (const char* name : {"checkpoints", "samples"})
-        fs::remove_all(run / name);
-    for (const char* name : {"model.safetensors", "best.safetensors", "metrics.jsonl", "profile.json", "config.json",
-                             "report.html", "samples.png", "reconstructions.png", "interpolation.png",
-                             "traversal.png"})
-        fs::remove(run / name);
+// Resuming may happen in another directory.
+std::string absolute_source(const std::string& source) {
+    bool drawn = source == "sprites" || source.starts_with("sprites:");
+    return drawn || !fs::exists(source) ? source : fs::absolute(source).lexically_normal().string();
 }
 
-void run_train(Options& o) {
-    fs::path out = o.out;
-    bool is_run = fs::exists(out / "config.json") || fs::exists(out / "checkpoints");
-    if (is_run && !o.common.force)
-        fail(Status::usage, o.out, " holds a run; vkvae resume ", o.out, " goes on with it, --force starts it again");
-    if (fs::exists(out) && !fs::is_directory(out))
-        fail(Status::usage, o.out, " is not a directory");
-    o.settings.model_json = with_latent(find_model(o.model).json, o.latent);
-    o.settings.train.seed = o.common.seed;
-    o.settings.train.binarize = binarize_of(o.settings.data);
-    Vae check(parse_model(o.settings.model_json)); // before anything is removed
-    if (is_run)
-        clear_run(out);
-    train_run(out, o.settings, o.common, false);
+Json run_train(Options& o) {
+    RunSettings& s = o.settings;
+    s.model_json = with_latent(find_model(o.model).json, o.latent);
+    s.data.source = absolute_source(s.data.source);
+    s.data.seed = s.train.seed = o.common.seed;
+    s.train.binarize = binarize_of(s.data);
+    return train_run(o.out, s, o.common, false);
 }
 
-void run_resume(Options& o) {
+Json run_resume(Options& o, bool seed_given) {
     fs::path out = o.out;
     if (!fs::exists(out / "config.json"))
         fail(Status::data, o.out, " is not a run directory: it has no config.json");
     RunSettings settings = settings_from(read_json(out / "config.json"));
+    if (seed_given && o.common.seed != settings.train.seed)
+        fail(Status::usage, "the run's seed is ", settings.train.seed, "; a run that is resumed keeps it");
     if (o.epochs->count() > 0) {
         settings.epochs = o.settings.epochs;
         settings.steps = 0;
     }
     if (o.steps->count() > 0)
         settings.steps = o.settings.steps;
-    train_run(out, settings, o.common, true);
-}
-
-void report_done(const Options& o) {
-    print_result({{"run", o.out}, {"report", (fs::path(o.out) / "report.html").string()}}, o.common);
+    return train_run(out, settings, o.common, true);
 }
 
 } // namespace
@@ -89,14 +76,14 @@ void add_train(CLI::App& app) {
     verb->add_option("--out", o->out, "run directory")->required();
     add_schedule(verb, *o);
     TrainOptions& t = o->settings.train;
-    auto positive = CLI::PositiveNumber;
-    auto not_negative = CLI::NonNegativeNumber;
+    auto positive = CLI::Range(int64_t(1), int64_t(1) << 31);
+    auto not_negative = number_within(0, 1e30);
     verb->add_option("--batch", t.batch, "samples in a step")->check(positive)->capture_default_str();
     verb->add_option("--lr", t.lr, "learning rate")->check(not_negative)->capture_default_str();
     verb->add_option("--optimizer", t.optimizer, "adam, adamw or sgd")
         ->check(CLI::IsMember({"adam", "adamw", "sgd"}))
         ->capture_default_str();
-    verb->add_option("--momentum", t.momentum, "of sgd")->check(CLI::Range(0.0, 1.0))->capture_default_str();
+    verb->add_option("--momentum", t.momentum, "of sgd")->check(number_within(0, 1))->capture_default_str();
     verb->add_option("--weight-decay", t.weight_decay, "weight decay")->check(not_negative)->capture_default_str();
     verb->add_option("--clip-norm", t.clip_norm, "largest gradient norm; 0: not clipped")
         ->check(not_negative)
@@ -110,8 +97,7 @@ void add_train(CLI::App& app) {
     verb->add_option("--log-every", o->settings.log_every, "steps between lines of metrics.jsonl")->check(positive);
     verb->callback([o] {
         watch_interrupts();
-        run_train(*o);
-        report_done(*o);
+        print_result(run_train(*o), o->common);
     });
 }
 
@@ -121,10 +107,9 @@ void add_resume(CLI::App& app) {
     add_common(*verb, o->common);
     verb->add_option("run", o->out, "run directory")->required();
     add_schedule(verb, *o);
-    verb->callback([o] {
+    verb->callback([o, verb] {
         watch_interrupts();
-        run_resume(*o);
-        report_done(*o);
+        print_result(run_resume(*o, verb->count("--seed") > 0), o->common);
     });
 }
 

@@ -204,8 +204,8 @@ class Trainer {
     std::vector<StepStats> run(int64_t count);
     int64_t step() const;
     void set_step(int64_t step); // after loading a checkpoint; steps are below 2^32
-    // Milliseconds per kernel of one step, which is trained as any other.
-    std::vector<KernelTime> profile_step();
+    // Milliseconds per kernel of one step, which is trained as any other; its statistics go into `stats`.
+    std::vector<KernelTime> profile_step(StepStats* stats = nullptr);
     const Plan& plan() const;
     bool data_resident() const;
 

@@ -1,0 +1,70 @@
+// The settings of a run, to and from its config.json.
+#include <charconv>
+#include <cstdlib>
+
+#include "vkvae/run.hpp"
+
+namespace vkvae {
+
+double tidy(float value) {
+    char text[32];
+    std::to_chars_result end = std::to_chars(text, text + sizeof(text) - 1, value);
+    *end.ptr = 0;
+    return std::strtod(text, nullptr);
+}
+
+int64_t RunSettings::epoch_end(int64_t epoch, int64_t count) const {
+    return (epoch * count + train.batch - 1) / train.batch;
+}
+
+int64_t RunSettings::total_steps(int64_t count) const { return steps > 0 ? steps : epoch_end(epochs, count); }
+
+Json to_json(const RunSettings& s) {
+    return {{"epochs", s.epochs},
+            {"steps", s.steps},
+            {"batch", s.train.batch},
+            {"lr", tidy(s.train.lr)},
+            {"optimizer", s.train.optimizer},
+            {"momentum", tidy(s.train.momentum)},
+            {"weight_decay", tidy(s.train.weight_decay)},
+            {"beta", tidy(s.train.beta)},
+            {"clip_norm", tidy(s.train.clip_norm)},
+            {"save_every", s.save_every},
+            {"keep", s.keep},
+            {"log_every", s.log_every}};
+}
+
+// config.json may have been edited by hand.
+RunSettings settings_from(const Json& config) {
+    try {
+        RunSettings s;
+        const Json &t = config.at("train"), &d = config.at("data");
+        s.model_json = config.at("model").dump();
+        s.data.source = d.at("source");
+        s.fingerprint = d.at("fingerprint");
+        s.data.binarize = d.at("binarize");
+        s.data.limit = d.at("limit");
+        s.epochs = t.at("epochs");
+        s.steps = t.at("steps");
+        s.save_every = t.at("save_every");
+        s.keep = t.at("keep");
+        s.log_every = t.at("log_every");
+        s.train.batch = t.at("batch");
+        s.train.lr = t.at("lr");
+        s.train.optimizer = t.at("optimizer");
+        s.train.momentum = t.at("momentum");
+        s.train.weight_decay = t.at("weight_decay");
+        s.train.beta = t.at("beta");
+        s.train.clip_norm = t.at("clip_norm");
+        s.data.seed = s.train.seed = config.at("seed");
+        s.train.binarize = binarize_of(s.data);
+        require_data(s.epochs >= 1 && s.steps >= 0 && s.save_every >= 0 && s.log_every >= 0 && s.keep >= 1 &&
+                         s.train.batch >= 1,
+                     "the run's config.json does not describe a run: a count in it is out of range");
+        return s;
+    } catch (const nlohmann::json::exception& error) {
+        fail(Status::data, "the run's config.json does not describe a run: ", error.what());
+    }
+}
+
+} // namespace vkvae
