@@ -26,7 +26,7 @@ same() { check 'equal bytes' cmp "$1" "$2"; }
 expect_exit() {
   local code=$1 regex=$2 got=0
   shift 2
-  "$vkvae" "$@" >"$work/stdout" 2>"$work/stderr" || got=$?
+  timeout 120 "$vkvae" "$@" >"$work/stdout" 2>"$work/stderr" || got=$?
   if [[ $got != "$code" ]]; then
     complain "vkvae $*: exit $got instead of $code"
     tail -n 5 "$work/stdout" "$work/stderr" >&2

@@ -48,7 +48,8 @@ std::map<std::string, double> read_earlier(const std::string& file) {
     text.erase(text.find_last_not_of(" \r\n") + 1);
     std::map<std::string, double> ms;
     try {
-        for (const Json& entry : Json::parse(text.substr(text.rfind('\n') + 1)).at("results"))
+        Json output = Json::parse(text.substr(text.rfind('\n') + 1));
+        for (const Json& entry : output.at("results"))
             ms[entry.at("name").get<std::string>()] = entry.at("ms").get<double>();
     } catch (const nlohmann::json::exception& error) {
         fail(Status::data, file, " is not the output of vkvae bench --json: ", error.what());

@@ -18,6 +18,17 @@ const Verb kVerbs[] = {
     {"bench", add_bench},
 };
 
+// CLI11 would only say that a subcommand is required.
+void check_verb(const std::string& word) {
+    std::string known;
+    for (const Verb& verb : kVerbs) {
+        if (word == verb.name)
+            return;
+        known += concat_text(known.empty() ? "" : ", ", verb.name);
+    }
+    fail(Status::usage, "there is no verb '", word, "'; the verbs are ", known);
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
@@ -28,6 +39,8 @@ int main(int argc, char** argv) {
     for (const Verb& verb : kVerbs)
         verb.add(app);
     try {
+        if (argc > 1 && argv[1][0] != '-')
+            check_verb(argv[1]);
         app.parse(argc, argv); // runs the verb
         std::cout << std::flush;
         if (!std::cout || std::fflush(stdout) != 0 || std::ferror(stdout))

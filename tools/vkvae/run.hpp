@@ -21,6 +21,7 @@ struct RunSettings {
 };
 // The shortest decimal that reads back as this float, for JSON: 0.001, not 0.0010000000474974513.
 double tidy(float value);
+double tidy(float value); // the shortest decimal that reads back as it: 0.001, not 0.0010000000474974513
 Json to_json(const RunSettings& s);
 RunSettings settings_from(const Json& config);
 

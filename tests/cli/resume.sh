@@ -1,0 +1,160 @@
+# A run that is killed, interrupted, damaged or extended ends with the same bytes as one that was left alone.
+. "$(dirname "$0")/lib.sh"
+steps=60
+tiny 8 >m.json
+blobs 64 8 | npy d.npy '|u1' '(64, 8, 8)'
+train=(--data d.npy --model m.json --batch 16 --save-every 10 --log-every 1 --keep 3 --binarize dynamic --seed 7)
+expect_exit 0 . train "${train[@]}" --steps $steps --out whole
+check 'the newest three' test "$(cd whole/checkpoints && echo step-*0.safetensors)" = \
+  'step-000000040.safetensors step-000000050.safetensors step-000000060.safetensors'
+check 'every step is in the metrics' test "$(grep -c '"kind":"train"' whole/metrics.jsonl)" = $steps
+
+without_times() { sed -E 's/"(images_per_s|elapsed_s)":[^,}]*//g' "$1"; }
+same_run() { # same_run RUN [REFERENCE]
+  local reference=${2:-whole} file
+  check 'the same files' test "$(cd "$reference" && find . -type f | sort)" = "$(cd "$1" && find . -type f | sort)"
+  for file in "$reference"/{,best,checkpoints/*,samples/*}.{safetensors,png} "$reference"/*.png \
+    "$reference"/{model,best}.safetensors "$reference"/checkpoints/* "$reference"/samples/*; do
+    [[ ! -f $file ]] || same "$file" "$1/${file#"$reference"/}"
+  done
+  check 'the same metrics' cmp <(without_times "$reference/metrics.jsonl") <(without_times "$1/metrics.jsonl")
+}
+
+# Killed at any moment: each try lives a little longer than the one before, the first ones before there is a checkpoint.
+start_then() { # start_then SECONDS SIGNAL arguments...: a run in the background, the signal later; its status
+  local seconds=$1 signal=$2
+  shift 2
+  "$vkvae" "$@" >stdout 2>stderr &
+  local process=$! status=0
+  sleep "$seconds"
+  kill "-$signal" $process 2>/dev/null
+  wait $process 2>/dev/null || status=$?
+  return $status
+}
+start_then 0.05 KILL train "${train[@]}" --steps $steps --out killed
+kills=0
+while ((kills < 40)); do
+  kills=$((kills + 1))
+  if [[ -e killed/config.json ]]; then
+    start_then "$(printf '0.%02d' $((20 + RANDOM % 10 + 3 * kills)))" KILL resume killed && break
+  else
+    start_then "$(printf '0.%02d' $((20 + 5 * kills)))" KILL train "${train[@]}" --steps $steps --out killed && break
+  fi
+done
+expect_exit 0 . resume killed
+same_run killed
+
+# Ctrl-C: a checkpoint beside the regular ones, which is gone in the end; twice: at once.
+waits_for() { for _ in $(seq 1200); do [[ -e $1 ]] && return; sleep 0.05; done; complain "waited for $1"; }
+interrupt() { # interrupt FILE TIMES arguments...: Ctrl-C once FILE exists; sets status
+  local file=$1 times=$2 process i
+  shift 2
+  ( trap - INT; exec "$vkvae" "$@" >stdout 2>stderr ) &
+  process=$!
+  waits_for "$file"
+  for ((i = 0; i < times; i++)); do kill -INT $process; ((times == 1)) || sleep 0.02; done
+  status=0
+  wait $process || status=$?
+}
+set -m # or else background processes ignore SIGINT
+long=100000 # more steps than there is time for
+interrupt twice/metrics.jsonl 1 train "${train[@]}" --steps $long --out twice
+check 'Ctrl-C: 130' test $status = 130
+check 'it says what to do next' grep -q 'interrupted at step .* of 100000; vkvae resume twice' stderr
+check 'a checkpoint was written' test -e twice/model.safetensors
+before=$(find twice/checkpoints | sort)
+interrupt twice/config.json 2 resume twice --steps $long
+check 'Ctrl-C twice: 130' test $status = 130
+rm -rf twice
+interrupt stopped/checkpoints/step-000000010.safetensors 1 train "${train[@]}" --steps $steps --out stopped
+check "interrupted or just finished: $status" test $status = 130 -o $status = 0
+expect_exit 0 . resume stopped
+same_run stopped
+set +m
+
+# Already done; further; back.
+cp -r whole done
+expect_exit 0 "\"steps\":$steps" resume done --json
+check 'one JSON object' one_json_object stdout
+same_run done
+expect_exit 0 . train "${train[@]}" --steps 37 --out further
+expect_exit 0 . resume further --steps $steps
+for file in whole/model.safetensors whole/checkpoints/*; do same "$file" "further/${file#whole/}"; done
+check 'the same checkpoints' test "$(ls whole/checkpoints)" = "$(ls further/checkpoints)"
+refuses 2 'already trained 60 steps' resume further --steps 50
+expect_exit 0 . resume further --epochs 17
+same_run done
+
+# Damage. A checkpoint that cannot be read is named, the one before is used.
+newest=checkpoints/step-000000060
+for file in $newest.safetensors $newest.state.safetensors; do
+  for harm in truncate flip remove; do
+    rm -rf harmed
+    cp -r whole harmed
+    case $harm in
+      truncate) truncate -s -100 harmed/$file ;;
+      flip) printf X | dd of=harmed/$file bs=1 seek=3000 conv=notrunc status=none ;;
+      remove) rm harmed/$file ;;
+    esac
+    expect_exit 0 . resume harmed
+    # A model that is not there is no checkpoint, as after a kill.
+    [[ $harm$file == remove$newest.safetensors ]] || check "$harm $file is told" grep -q "damaged.*${file#checkpoints/}" stderr
+    same_run harmed
+  done
+done
+rm -rf harmed && cp -r whole harmed
+for file in harmed/checkpoints/step-*[0-9].safetensors; do truncate -s 50 "$file"; done
+expect_exit 4 'no checkpoint that can be read' resume harmed
+check 'nothing is lost' test "$(ls harmed/checkpoints)" = "$(ls whole/checkpoints)"
+for json in '' '{' '[]' '{}' 'null' '{"train": 5}' "$(sed 's/"batch": 16/"batch": 0/' whole/config.json)" \
+  "$(sed 's/"batch": 16/"batch": "16"/' whole/config.json)" "$(sed 's/"likelihood"/"lkelihood"/' whole/config.json)" \
+  "$(sed 's/"epochs": 10/"epochs": -1/' whole/config.json)" "$(head -c 300 whole/config.json)"; do
+  rm -rf harmed && cp -r whole harmed
+  printf '%s' "$json" >harmed/config.json
+  expect_exit 4 '.{10}' resume harmed
+  same whole/model.safetensors harmed/model.safetensors
+done
+rm -rf harmed && cp -r whole harmed
+printf 'garbage\n{"step":"x"}\n{"step":3}\n[1]\n{"kind":5,"step":60}\n' >>harmed/metrics.jsonl
+expect_exit 0 . resume harmed
+expect_exit 0 . traverse harmed --out t.npy
+
+# Other data, or another place to stand.
+cp -r whole elsewhere
+mkdir sub
+expect_exit 0 . resume elsewhere
+check 'from another directory' bash -c "cd sub && '$vkvae' resume ../elsewhere --quiet >../stdout"
+blobs 63 8 | cat - <(head -c 64 /dev/zero) | npy d2.npy '|u1' '(64, 8, 8)'
+mv d.npy d1.npy && mv d2.npy d.npy
+expect_exit 4 'other data' resume elsewhere
+rm d.npy
+expect_exit 4 'd.npy' resume elsewhere
+same whole/model.safetensors elsewhere/model.safetensors
+mv d1.npy d.npy
+
+# Two at once.
+"$vkvae" train "${train[@]}" --steps $long --out both >/dev/null 2>&1 &
+first=$!
+waits_for both/metrics.jsonl
+expect_exit 2 'both is in use' resume both
+expect_exit 2 'both is in use' train "${train[@]}" --steps 5 --out both --force
+kill -9 $first
+wait $first 2>/dev/null
+expect_exit 0 . train "${train[@]}" --steps 5 --out both --force
+
+# A full disk: the old checkpoints stay and the run goes on once there is room.
+mkdir disk
+if mount -t tmpfs -o size=300k tmpfs disk 2>/dev/null; then
+  trap 'umount -l "$work/disk"; rm -rf "$work"' EXIT
+  expect_exit 0 . train "${train[@]}" --steps 20 --out disk/run
+  head -c 10m /dev/zero >disk/ballast 2>/dev/null
+  expect_exit 1 'disk is full|could not be written' resume disk/run --steps $steps
+  expect_exit 0 . eval disk/run
+  rm disk/ballast
+  mount -o remount,size=10m disk
+  expect_exit 0 . resume disk/run --steps $steps
+  for file in whole/model.safetensors whole/checkpoints/*; do same "$file" "disk/run/${file#whole/}"; done
+else
+  echo 'no full disk: mounting one needs root'
+fi
+finish
