@@ -73,8 +73,12 @@ std::vector<double> last_kl_dims(const fs::path& run) {
     std::ifstream metrics(run / "metrics.jsonl");
     for (std::string line; !run.empty() && std::getline(metrics, line);) {
         Json entry = Json::parse(line, nullptr, false);
-        if (entry.is_object() && entry.value("kind", "") == "eval" && entry.contains("kl_dims"))
-            kl_dims = entry["kl_dims"].get<std::vector<double>>();
+        try {
+            if (entry.at("kind") == "eval")
+                kl_dims = entry.at("kl_dims").get<std::vector<double>>();
+        } catch (const nlohmann::json::exception&) {
+            continue; // a damaged line: the order of the rows is no reason to stop
+        }
     }
     return kl_dims;
 }

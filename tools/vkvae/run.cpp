@@ -58,6 +58,8 @@ struct Run {
     int64_t next_event(int64_t step) const { return std::min({total, next_save(step), next_epoch(step)}); }
 };
 
+std::string fingerprint_of(const Dataset& data) { return concat_text(std::hex, data.fingerprint); }
+
 void write_config(const Run& run) {
     const RunSettings& s = run.settings;
     const Caps& caps = run.device->caps();
@@ -79,7 +81,8 @@ void write_config(const Run& run) {
                      {"channels", run.data.channels},
                      {"binarize", s.data.binarize},
                      {"limit", s.data.limit},
-                     {"fingerprint", concat_text(std::hex, run.data.fingerprint)},
+                     {"fingerprint", fingerprint_of(run.data)},
+                     {"test_fingerprint", fingerprint_of(run.test)},
                      {"skipped", run.data.skipped}}},
                    {"model", Json::parse(s.model_json)},
                    {"train", to_json(s)},
@@ -97,7 +100,7 @@ TrainState state_of(const Run& run) {
     TrainState state;
     state.step = run.trainer->step();
     state.extra["vkvae_best"] = concat_text(std::hexfloat, run.best);
-    state.extra["vkvae_data"] = concat_text(std::hex, run.data.fingerprint);
+    state.extra["vkvae_data"] = fingerprint_of(run.data);
     state.extra["vkvae_seed"] = std::to_string(run.settings.train.seed);
     // How long the run is does not change what it has computed so far: a run that was told to go further ends with
     // the same files as one that was started for as long.
@@ -285,8 +288,9 @@ void start_afresh(Run& run) {
 }
 
 void load_checkpoint(Run& run) {
-    require_data(run.settings.fingerprint == concat_text(std::hex, run.data.fingerprint), run.settings.data.source,
-                 " holds other data than when the run was started");
+    require_data(run.settings.fingerprint == fingerprint_of(run.data) &&
+                     run.settings.test_fingerprint == fingerprint_of(run.test),
+                 run.settings.data.source, " holds other data than when the run was started");
     std::optional<TrainState> state = load_newest_checkpoint(run.dir, *run.vae, *run.parameters);
     if (!state) { // killed before the first
         run.parameters->initialise(run.settings.train.seed);

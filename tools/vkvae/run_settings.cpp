@@ -42,6 +42,7 @@ RunSettings settings_from(const Json& config) {
         s.model_json = config.at("model").dump();
         s.data.source = d.at("source");
         s.fingerprint = d.at("fingerprint");
+        s.test_fingerprint = d.at("test_fingerprint");
         s.data.binarize = d.at("binarize");
         s.data.limit = d.at("limit");
         s.epochs = t.at("epochs");
