@@ -13,6 +13,7 @@ struct Vae::Scope {
     std::vector<Parameter>* definitions = nullptr;
     size_t next = 0; // parameters are asked for in the same order every time
     std::string prefix; // "encoder.layers.0."
+    bool he_init = false; // of the definitions
 
     // The next parameter, in the shape that the kernel wants; the rest as in Parameter.
     Tensor parameter(const std::string& name, Shape shape, Shape disk_shape, Shape disk_view, std::vector<int> order,

@@ -167,7 +167,7 @@ void parse_likelihood(const Json& object, ModelConfig& config) {
 
 ModelConfig parse_object(const Json& object) {
     require_data(object.is_object(), "a model must be a JSON object");
-    const std::set<std::string> known = {"name", "input", "latent", "likelihood", "sigma", "encoder", "decoder"};
+    const std::set<std::string> known = {"name", "input", "latent", "likelihood", "sigma", "init", "encoder", "decoder"};
     for (const auto& [key, value] : object.items())
         require_data(known.count(key), "a model has no \"", key, "\"");
     for (const char* key : {"input", "latent", "encoder", "decoder"})
@@ -185,6 +185,11 @@ ModelConfig parse_object(const Json& object) {
                  " channels are allowed");
     config.latent = integer(object, "latent", 1, kMostLatents);
     parse_likelihood(object, config);
+    if (object.contains("init")) {
+        std::string init = word(object, "init");
+        require_data(init == "he" || init == "pytorch", "\"init\" is \"", init, "\"; known are he and pytorch");
+        config.he_init = init == "he";
+    }
     config.encoder = parse_stack(object, "encoder");
     config.decoder = parse_stack(object, "decoder");
     config.json = object.dump();

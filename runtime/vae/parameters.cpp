@@ -59,7 +59,7 @@ void Parameters::initialise(uint64_t seed) {
         const Parameter& p = list_[k];
         std::vector<float> values(size_t(p.count()), p.fill);
         if (p.fan_in > 0) {
-            float bound = 1.0f / std::sqrt(float(p.fan_in));
+            float bound = p.gain / std::sqrt(float(p.fan_in));
             for (size_t i = 0; i < values.size(); i++) // by the place on disk: independent of the kernel's layout
                 values[i] = bound * (2 * random_uniform(seed, Stream::init, uint32_t(k), 0, uint32_t(i)) - 1);
         }

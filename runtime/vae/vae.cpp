@@ -48,7 +48,7 @@ Vae::Vae(ModelConfig config) : config_(std::move(config)) {
     // A dry run: checks every shape and collects the parameters. The config is untrusted: errors are its fault.
     try {
         Graph g;
-        Scope scope = {g, nullptr, &definitions_, 0, ""};
+        Scope scope = {g, nullptr, &definitions_, 0, "", config_.he_init};
         build_encoder(scope, config_, g.input({1, config_.pixels()}, "x"));
         build_decoder(scope, config_, g.input({1, config_.latent}, "z"));
         log_sigma_parameter(scope, config_);
@@ -80,12 +80,12 @@ size_t decoder_begin(const std::vector<Parameter>& definitions) {
 } // namespace
 
 Posterior Vae::encode(Graph& g, const Weights& w, Tensor x) const {
-    Scope scope = {g, &w, nullptr, 0, ""};
+    Scope scope = {g, &w, nullptr, 0, "", false};
     return build_encoder(scope, config_, x);
 }
 
 Tensor Vae::decode(Graph& g, const Weights& w, Tensor z) const {
-    Scope scope = {g, &w, nullptr, decoder_begin(definitions_), ""};
+    Scope scope = {g, &w, nullptr, decoder_begin(definitions_), "", false};
     return build_decoder(scope, config_, z);
 }
 

@@ -3,7 +3,7 @@ set -uo pipefail
 vkvae=$(realpath "${1:?the path of the vkvae binary}")
 test_directory=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+trap '[[ $BASHPID != $$ ]] || rm -rf "$work"' EXIT # not when a background job ends
 cd "$work" || exit 1
 unset VKVAE_DISABLE VKVAE_DEVICE
 failures=0
@@ -30,7 +30,7 @@ expect_exit() {
   if [[ $got != "$code" ]]; then
     complain "vkvae $*: exit $got instead of $code"
     tail -n 5 "$work/stdout" "$work/stderr" >&2
-  elif ! cat "$work/stdout" "$work/stderr" | grep -Eq -- "$regex"; then
+  elif ! grep -Eq -- "$regex" "$work/stdout" "$work/stderr"; then
     complain "vkvae $*: nothing matches '$regex' in"
     cat "$work/stdout" "$work/stderr" >&2
   fi
@@ -63,7 +63,7 @@ npy() {
   { printf '\x93NUMPY\x01\x00'; byte $(((${#header} + 1) % 256)); byte $(((${#header} + 1) / 256)); printf '%s\n' "$header"; cat; } >"$1"
 }
 byte() { printf "\\x$(printf %02x "$1")"; }
-npy_shape() { head -c 256 "$1" | grep -aoE "'shape': \([^)]*\)" | cut -d: -f2- | tr -d ' '; }
+npy_shape() { head -c 256 "$1" | grep -aoE "'shape': \([^)]*\)" | cut -d: -f2- | tr -d ' ' | sed 's/,)/)/'; }
 
 # A model that trains in no time, for images of SIDE x SIDE: tiny SIDE > FILE.
 tiny() {

@@ -29,6 +29,15 @@ void check_verb(const std::string& word) {
     fail(Status::usage, "there is no verb '", word, "'; the verbs are ", known);
 }
 
+int give_up(Status status, std::string message) {
+    // What nlohmann-json puts in front of its sentences is for programmers.
+    size_t begin = message.find("[json.exception."), end = message.find("] ", begin);
+    if (begin != std::string::npos && end != std::string::npos)
+        message.erase(begin, end + 2 - begin);
+    std::fprintf(stderr, "vkvae: %s\n", message.c_str());
+    return int(status);
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
@@ -49,16 +58,12 @@ int main(int argc, char** argv) {
     } catch (const CLI::ParseError& error) {
         return app.exit(error) == 0 ? int(Status::ok) : int(Status::usage);
     } catch (const Error& error) {
-        std::fprintf(stderr, "vkvae: %s\n", error.what());
-        return int(error.status());
+        return give_up(error.status(), error.what());
     } catch (const nlohmann::json::exception& error) {
-        std::fprintf(stderr, "vkvae: a JSON file does not hold what it should: %s\n", error.what());
-        return int(Status::data);
+        return give_up(Status::data, concat_text("a JSON file does not hold what it should: ", error.what()));
     } catch (const std::bad_alloc&) {
-        std::fprintf(stderr, "vkvae: out of memory\n");
-        return int(Status::runtime);
+        return give_up(Status::runtime, "out of memory");
     } catch (const std::exception& error) {
-        std::fprintf(stderr, "vkvae: %s\n", error.what());
-        return int(Status::runtime);
+        return give_up(Status::runtime, error.what());
     }
 }

@@ -20,6 +20,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr int kGrid = 8;                 // columns of the pictures
+constexpr int64_t kLeastSteps = 20;      // between evaluations
 constexpr int64_t kProfiledStep = 10;    // of a session: everything is compiled and warm
 constexpr int64_t kTestSamples = 10000;  // most that the evaluation between epochs looks at
 constexpr double kPieceSeconds = 0.25;   // how often Ctrl-C is looked at and progress drawn
@@ -47,7 +48,11 @@ struct Run {
     double elapsed() const { return elapsed_before + std::chrono::duration<double>(Clock::now() - start).count(); }
     double epoch_of(int64_t step) const { return double(step * settings.train.batch) / double(data.count); }
     int64_t epochs_at(int64_t step) const { return step * settings.train.batch / data.count; } // whole ones
-    int64_t next_epoch(int64_t step) const { return settings.epoch_end(epochs_at(step) + 1, data.count); }
+    // The end of the next epoch; of a group of epochs if they are so short that evaluating would be most of the work.
+    int64_t next_epoch(int64_t step) const {
+        int64_t group = (kLeastSteps * settings.train.batch + data.count - 1) / data.count;
+        return settings.epoch_end((epochs_at(step) / group + 1) * group, data.count);
+    }
     int64_t next_save(int64_t step) const {
         int64_t every = settings.save_every;
         return every > 0 ? (step / every + 1) * every : next_epoch(step);
@@ -86,6 +91,7 @@ void write_config(const Run& run) {
                      {"skipped", run.data.skipped}}},
                    {"model", Json::parse(s.model_json)},
                    {"train", to_json(s)},
+                   {"total_steps", run.total},
                    {"parameters", run.parameters->count()},
                    {"memory",
                     {{"parameters", memory.parameters},
@@ -232,7 +238,7 @@ void advance(Run& run, int64_t until) {
 }
 
 // A checkpoint is saved before its step is evaluated, and a resumed run evaluates again: an evaluation that was cut
-// short is never missing.
+// short is never missing, and one that only the former end of an extended run called for leaves no trace in it.
 void loop(Run& run, bool evaluate_first) {
     if (evaluate_first)
         evaluate_run(run);
@@ -332,7 +338,7 @@ Json train_run(const fs::path& dir, const RunSettings& settings, const Common& c
     if (run.first > 0)
         save(run); // the same checkpoint, and what a kill kept from being written after it
     try {
-        loop(run, run.evaluates_at(run.first) || run.metrics->evaluated());
+        loop(run, run.evaluates_at(run.first));
     } catch (const Error& error) {
         run.progress->finish();
         if (error.status() != Status::interrupted)

@@ -142,10 +142,8 @@ Metrics::Metrics(const fs::path& file, int64_t step) : file_(file) {
         Json entry = Json::parse(line, nullptr, false);
         if (!entry.is_object() || !entry.contains("step") || !entry["step"].is_number_integer() || entry["step"] > step)
             continue;
-        if (entry["step"] == step && entry.contains("kind") && entry["kind"] == "eval") {
-            evaluated_ = true;
+        if (entry["step"] == step && entry.contains("kind") && entry["kind"] == "eval")
             continue;
-        }
         kept += line + "\n";
         if (entry.contains("elapsed_s") && entry["elapsed_s"].is_number())
             elapsed_ = entry["elapsed_s"];

@@ -46,11 +46,9 @@ class Metrics {
     Metrics(const fs::path& file, int64_t step);
     void write(const Json& line);
     double elapsed_seconds() const { return elapsed_; } // of the sessions before this one
-    bool evaluated() const { return evaluated_; }       // `step` was, before the line was dropped
 
   private:
     double elapsed_ = 0;
-    bool evaluated_ = false;
     std::ofstream out_;
     fs::path file_;
 };

@@ -34,6 +34,7 @@ struct ModelConfig {
     std::string likelihood;                      // a row of the table in vae/likelihood.cpp
     float sigma = 1;                             // of a gaussian likelihood; its start value if learned
     bool learned_sigma = false;
+    bool he_init = false; // "init": "he" (He et al. 2015) before relu, leaky_relu, elu, silu and gelu; else PyTorch's
     std::vector<Layer> encoder, decoder;
     std::string json; // as it was read, on one line: what checkpoints carry
     int64_t pixels() const { return height * width * channels; }
@@ -57,7 +58,8 @@ struct Parameter {
     std::vector<int> order;
     Shape shape;         // inside, the permuted axes merged to what the kernel takes
     int64_t offset = 0;  // elements from the start of the flat buffer
-    int64_t fan_in = 0;  // 0: initialised to `fill`, else uniform in +-1/sqrt(fan_in), PyTorch's default
+    int64_t fan_in = 0;  // 0: initialised to `fill`, else uniform in +-gain/sqrt(fan_in); gain 1 is PyTorch's default
+    float gain = 1;
     float fill = 0;
     int64_t count() const { return element_count(shape); }
 };
@@ -72,7 +74,7 @@ class Parameters {
     int64_t padded() const { return padded_; } // length of the flat buffer: slices start at bindable offsets
     // training = false leaves out gradients and moments. All zero.
     void allocate(Device& device, bool training);
-    void initialise(uint64_t seed); // PyTorch's default distributions, from Philox: the same on every device
+    void initialise(uint64_t seed); // from Philox: the same on every device
 
     // Host copies of one parameter in PyTorch's order, and of the flat moments.
     std::vector<float> read(const Parameter& p) const;
