@@ -179,22 +179,15 @@ Tensor dense(Scope& scope, const Flow& flow, int64_t out, bool bias, Activation 
 
 namespace {
 
-// "init": "he": weights uniform in +-sqrt(6 / fan), fan the number of terms in one output, and biases 0. PyTorch's default
-// is smaller by sqrt(6); through a deep stack the signal fades, and a VAE starts by ignoring its latents.
+// "init": "he": weights uniform in +-sqrt(6 / fan_in), PyTorch's kaiming_uniform_(w, nonlinearity="relu"). The default is
+// smaller by sqrt(6); through a deep stack the signal fades, and a VAE starts by ignoring its latents.
 // Source: He et al. 2015, "Delving Deep into Rectifiers", section 2.2.
-void initialise_like_he(const Layer& layer, std::span<Parameter> parameters) {
-    Activation a = layer.activation;
+void initialise_like_he(Activation a, std::span<Parameter> parameters) {
     bool rectifier = a == Activation::relu || a == Activation::leaky_relu || a == Activation::elu ||
                      a == Activation::silu || a == Activation::gelu;
-    for (Parameter& p : parameters) {
-        if (!rectifier || p.fan_in == 0)
-            continue;
-        if (layer.type == "conv_transpose2d") // every stride-th tap meets an input
-            p.fan_in = std::max<int64_t>(1, p.disk_shape[0] * layer.kernel * layer.kernel / layer.stride / layer.stride);
-        p.gain = std::sqrt(6.0f);
-        if (p.disk_shape.size() == 1) // a bias
-            p.fan_in = 0;
-    }
+    for (Parameter& p : parameters)
+        if (rectifier && p.fan_in > 0 && p.disk_shape.size() > 1) // not the biases
+            p.gain = std::sqrt(6.0f);
 }
 
 } // namespace
@@ -211,7 +204,7 @@ Flow build_layers(Scope& scope, const std::string& stack, std::span<const Layer>
             fail(Status::data, "layer ", name, " (", layers[i].type, "): ", error.what());
         }
         if (scope.definitions && scope.he_init)
-            initialise_like_he(layers[i], std::span(*scope.definitions).subspan(before));
+            initialise_like_he(layers[i].activation, std::span(*scope.definitions).subspan(before));
         scope.graph.rename(flow.x, name);
     }
     return flow;
