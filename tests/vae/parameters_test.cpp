@@ -142,7 +142,7 @@ TEST_CASE("start values are PyTorch's: uniform in one over the root of the fan-i
             squares += double(value) * value;
         }
         double n = double(values.size());
-        INFO(name);
+        CAPTURE(largest);
         CHECK(largest <= bound);
         CHECK(largest > 0.9 * bound);
         CHECK(std::abs(sum / n) < 4 * bound / std::sqrt(3 * n));
