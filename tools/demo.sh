@@ -10,7 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 tools/setup.sh
 echo "demo: building"
 cmake --preset release >/dev/null
-cmake --build --preset release
+cmake --build --preset release --target vkvae_cli
 vkvae=build/release/tools/vkvae
 
 # A software driver counts only where there is nothing else, and then .deps/ has a faster one than the system.
