@@ -155,7 +155,7 @@ std::string draw_dim_lines(const RunData& run, const std::vector<RankedDim>& ran
 
 std::string draw_kernels(const RunData& run) {
     double total = 0.0;
-    for (const KernelTime& kernel : run.kernels)
+    for (const KernelRow& kernel : run.kernels)
         total += kernel.ms;
     if (!(total > 0))
         return {};
@@ -171,7 +171,7 @@ std::string draw_kernels(const RunData& run) {
     };
     double rest = 0.0;
     for (std::size_t i = 0; i < run.kernels.size(); ++i) {
-        const KernelTime& kernel = run.kernels[i];
+        const KernelRow& kernel = run.kernels[i];
         if (i < kMostKernels)
             chart.bars.push_back({.label = kernel.name,
                                   .value = kernel.ms,

@@ -179,12 +179,12 @@ void read_profile(const std::filesystem::path& run_dir, RunData& run) {
     for (const Json& entry : profile["kernels"]) {
         if (!entry.is_object())
             continue;
-        KernelTime kernel{json_text(entry, "name"), json_number(entry, "calls"), json_number(entry, "ms")};
+        KernelRow kernel{json_text(entry, "name"), json_number(entry, "calls"), json_number(entry, "ms")};
         if (!std::isfinite(kernel.ms) || kernel.ms < 0 || kernel.name.empty())
             continue;
-        const std::vector<KernelTime>::iterator same =
+        const std::vector<KernelRow>::iterator same =
             std::find_if(run.kernels.begin(), run.kernels.end(),
-                         [&kernel](const KernelTime& other) { return other.name == kernel.name; });
+                         [&kernel](const KernelRow& other) { return other.name == kernel.name; });
         if (same == run.kernels.end()) {
             run.kernels.push_back(std::move(kernel));
         } else {
@@ -193,7 +193,7 @@ void read_profile(const std::filesystem::path& run_dir, RunData& run) {
         }
     }
     std::stable_sort(run.kernels.begin(), run.kernels.end(),
-                     [](const KernelTime& a, const KernelTime& b) { return a.ms > b.ms; });
+                     [](const KernelRow& a, const KernelRow& b) { return a.ms > b.ms; });
 }
 
 // The size comes from the IHDR chunk, which the format puts first; the browser checks the rest.

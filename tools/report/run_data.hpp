@@ -34,7 +34,7 @@ struct EvalRecord {
     std::vector<double> kl_dims; // (D)
 };
 
-struct KernelTime {
+struct KernelRow {
     std::string name;
     double calls = kMissing; // per step
     double ms = kMissing;    // GPU milliseconds per step
@@ -54,7 +54,7 @@ struct RunData {
     std::vector<TrainRecord> train; // by increasing step
     std::vector<EvalRecord> evals;  // by increasing step within each split
     double profile_steps = kMissing;
-    std::vector<KernelTime> kernels; // slowest first
+    std::vector<KernelRow> kernels; // slowest first
     std::vector<Picture> pictures;   // samples.png and its kind, those that exist
     std::vector<Picture> film;       // samples/step-*.png, at most 12
     std::vector<std::string> notes;  // what could not be read

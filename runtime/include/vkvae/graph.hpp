@@ -169,7 +169,6 @@ struct KernelTime {
     std::string name;
     int calls = 0;
     double ms = 0;
-    double flops = 0; // reserved for benchmarks that know them
 };
 
 struct PlanOptions {
