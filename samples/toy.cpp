@@ -30,10 +30,10 @@ void train_and_draw() {
     vkvae::Vae vae(vkvae::parse_model(vkvae::preset_model("mlp")));
     vkvae::Parameters parameters = vae.make_parameters();
     parameters.allocate(*device, true);
-    parameters.initialise(0);
 
     std::vector<std::byte> images = make_discs();
     vkvae::DataView data = {.bytes = images, .count = kCount, .width = kPixels};
+    vkvae::initialise(parameters, vae, data, 0);
     vkvae::Trainer trainer(*device, vae, parameters, data, {.batch = 64});
     for (int i = 0; i < 6; i++) {
         vkvae::StepStats last = trainer.run(50).back();

@@ -1,6 +1,9 @@
 // The table of likelihoods. Adding one: its op (shader and formulas) and a row here.
 #include "vkvae/vae.hpp"
 
+#include <algorithm>
+#include <cmath>
+
 namespace vkvae {
 namespace {
 
@@ -10,11 +13,19 @@ Tensor bernoulli_row(Graph& g, Tensor x, Tensor prediction, Tensor, float scale)
 
 Tensor bernoulli_mean(Graph& g, Tensor prediction) { return activate(g, prediction, Activation::sigmoid); }
 
+// Pixels that are always black would want minus infinity; 0.001 is Burda's limit, a surprise of 7 nats.
+double logit(double mean) {
+    mean = std::clamp(mean, 0.001, 0.999);
+    return std::log(mean / (1 - mean));
+}
+
 Tensor gaussian_mean(Graph&, Tensor prediction) { return prediction; }
 
+double identity(double mean) { return mean; }
+
 const Likelihood kLikelihoods[] = {
-    {"bernoulli", false, bernoulli_row, bernoulli_mean},
-    {"gaussian", true, gaussian_nll, gaussian_mean},
+    {"bernoulli", false, bernoulli_row, bernoulli_mean, logit},
+    {"gaussian", true, gaussian_nll, gaussian_mean, identity},
 };
 
 } // namespace

@@ -167,7 +167,8 @@ void parse_likelihood(const Json& object, ModelConfig& config) {
 
 ModelConfig parse_object(const Json& object) {
     require_data(object.is_object(), "a model must be a JSON object");
-    const std::set<std::string> known = {"name", "input", "latent", "likelihood", "sigma", "init", "encoder", "decoder"};
+    const std::set<std::string> known = {"name", "input",       "latent",  "likelihood", "sigma",
+                                         "init", "output_bias", "encoder", "decoder"};
     for (const auto& [key, value] : object.items())
         require_data(known.count(key), "a model has no \"", key, "\"");
     for (const char* key : {"input", "latent", "encoder", "decoder"})
@@ -192,6 +193,12 @@ ModelConfig parse_object(const Json& object) {
     }
     config.encoder = parse_stack(object, "encoder");
     config.decoder = parse_stack(object, "decoder");
+    if (object.contains("output_bias")) {
+        std::string start = word(object, "output_bias");
+        require_data(start == "data_mean" || start == "pytorch", "\"output_bias\" is \"", start,
+                     "\"; known are data_mean and pytorch");
+        config.output_at_mean = start == "data_mean";
+    }
     config.json = object.dump();
     return config;
 }

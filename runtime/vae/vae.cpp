@@ -53,9 +53,28 @@ Vae::Vae(ModelConfig config) : config_(std::move(config)) {
         build_decoder(scope, config_, g.input({1, config_.latent}, "z"));
         log_sigma_parameter(scope, config_);
         g.input({make_parameters().padded()}, "weights");
+        if (config_.output_at_mean)
+            output_bias();
     } catch (const Error& error) {
         fail(Status::data, error.what());
     }
+}
+
+size_t Vae::output_bias() const {
+    for (size_t i = config_.decoder.size(); i-- > 0;) {
+        const Layer& layer = config_.decoder[i];
+        if (layer.activation != Activation::none)
+            break;
+        if (layer.type == "reshape" || layer.type == "flatten")
+            continue;
+        if (layer.type == "linear" || layer.type == "conv2d" || layer.type == "conv_transpose2d")
+            for (size_t k = 0; k < definitions_.size(); k++)
+                if (definitions_[k].name == concat_text("decoder.layers.", i, ".bias"))
+                    return k;
+        break;
+    }
+    fail(Status::data, "\"output_bias\" is \"data_mean\", but the decoder does not end in a linear layer or a "
+                       "convolution that has a bias and no activation");
 }
 
 Weights Vae::add_weights(Graph& g) const {

@@ -164,4 +164,19 @@ if mount -t tmpfs -o size=300k tmpfs disk 2>/dev/null; then
 else
   echo 'no full disk: mounting one needs root'
 fi
+
+# On another split than usual: the run knows which.
+expect_exit 0 . train "${train[@]}" --split test --steps 2 --out split
+expect_exit 0 '"elbo"' resume split --steps 4 --json
+check 'the split is in config.json' grep -q '"split": "test"' split/config.json
+
+# More test samples than an evaluation looks at.
+blobs 20 8 | npy many.npy '|u1' '(20, 8, 8)'
+head -c $((10001 * 64)) /dev/zero | npy many_test.npy '|u1' '(10001, 8, 8)'
+expect_exit 0 '"elbo"' train --data many.npy --model m.json --steps 2 --out many --json
+
+# Compiled kernels that cannot be kept are no reason to lose a result.
+: >file
+VKVAE_CACHE=$PWD/file/cache expect_exit 0 'kernels are not kept' eval many --json
+check 'the result' one_json_object stdout
 finish

@@ -85,8 +85,8 @@ TEST_CASE("sprites are the same on every machine") {
     CHECK(train.width == 64);
     CHECK(train.channels == 3);
     CHECK(train.type == PixelType::u8);
-    CHECK(train.fingerprint == 0x636cbfa579198114u);
-    CHECK(load_dataset({.source = "sprites:256", .seed = 1}).fingerprint != train.fingerprint);
+    CHECK(train.fingerprint == 0xfe437d963ce7d21cu);
+    CHECK(load_dataset({.source = "sprites:256", .seed = 1}).fingerprint == train.fingerprint); // a run's, not theirs
     // A larger set begins with the smaller one.
     const Dataset more = load_dataset({.source = "sprites:300", .limit = 256});
     CHECK(more.fingerprint == train.fingerprint);
@@ -125,9 +125,9 @@ TEST_CASE("no sprite touches the border and none is empty") {
     }
 }
 
-TEST_CASE("sprites for training and for test never share a combination, whatever their seeds") {
+TEST_CASE("sprites for training and for test never share a combination") {
     const Dataset train = load_dataset({.source = "sprites:4000"});
-    const Dataset test = load_dataset({.source = "sprites:4000", .split = "test", .seed = 5});
+    const Dataset test = load_dataset({.source = "sprites:4000", .split = "test"});
     CHECK(test.count == 500);
     std::set<std::vector<float>> seen;
     for (std::size_t i = 0; i < 4000; ++i)

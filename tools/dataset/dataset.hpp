@@ -35,7 +35,7 @@ struct DatasetRequest {
 };
 
 // Sources, first match wins:
-//   sprites, sprites:N  drawn by us: 64 x 64 x 3, labels, six known factors; N train (default 8192), N/8 test
+//   sprites, sprites:N  drawn by us: 64 x 64 x 3, labels, six known factors; N train (default 32768), N/8 test
 //   FILE.npy            u8, bool, f32 or f64: (N, H, W), (N, H, W, C), (N, C, H, W), or flat (N, D). The test split is
 //                       FILE_test.npy where it exists, else the last tenth
 //   FOLDER with IDX     train-images-idx3-ubyte, t10k-images-idx3-ubyte and their labels, each perhaps with .gz

@@ -125,7 +125,7 @@ void run_bench(const BenchOptions& o) {
                            {"gbps", or_null(r.gbps)},
                            {"floor_ms", r.floor_ms}});
     }
-    device->save_pipeline_cache();
+    save_pipeline_cache(*device);
     if (o.common.json)
         std::cout << Json{{"device", caps.name}, {"driver", caps.driver}, {"results", results}}.dump() << std::endl;
 }

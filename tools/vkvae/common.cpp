@@ -45,6 +45,14 @@ CLI::Validator number_within(double low, double high) {
         concat_text("in [", low, " - ", high, "]"));
 }
 
+void save_pipeline_cache(Device& device) {
+    try {
+        device.save_pipeline_cache();
+    } catch (const Error& error) {
+        std::fprintf(stderr, "vkvae: compiled kernels are not kept: %s\n", error.what());
+    }
+}
+
 std::string cache_directory() {
     if (const char* text = std::getenv("VKVAE_CACHE"))
         return std::string(text) == "off" ? "" : text;

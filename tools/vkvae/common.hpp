@@ -35,6 +35,7 @@ struct Verb {
 
 // --device, or VKVAE_DEVICE, or the best there is; with the user's pipeline cache.
 std::unique_ptr<Device> open_device(const Common& common);
+void save_pipeline_cache(Device& device); // warns if it cannot: without a cache the next start is slower, no more
 std::string cache_directory(); // $VKVAE_CACHE, $XDG_CACHE_HOME/vkvae or ~/.cache/vkvae; empty: none
 
 // A run directory (its model.safetensors and config.json) or a model file.

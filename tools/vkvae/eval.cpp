@@ -35,7 +35,7 @@ void run_eval(Options& o) {
         return !interrupted();
     };
     Evaluation e = evaluate(*model.device, *model.vae, *model.parameters, view_of(data), options);
-    model.device->save_pipeline_cache();
+    save_pipeline_cache(*model.device);
     Json result = {{"data", data.name},  {"split", o.data.split}, {"binarize", o.data.binarize},
                    {"count", e.count},   {"elbo", e.elbo},        {"nll", e.nll},
                    {"kl", e.kl},         {"mse", e.mse},          {"active_units", e.active_units},

@@ -126,7 +126,7 @@ void run_sample(Options& o) {
     Sampler sampler(*model.device, *model.vae, *model.parameters, std::min(o.count, kSampleBatch));
     std::vector<float> z = sampler.sample_latents(o.count, o.common.seed, o.temperature);
     write_images(o.out, sampler.decode(z), model.vae->config(), o.columns);
-    model.device->save_pipeline_cache();
+    save_pipeline_cache(*model.device);
     done(o, {{"count", o.count}, {"seed", o.common.seed}});
 }
 
@@ -142,7 +142,7 @@ void run_reconstruct(Options& o) {
         write_images(o.out, sampler.reconstruct(images), model.vae->config(), o.columns);
     else
         write_images(o.out, reconstruction_rows(sampler, images, pixels, o.columns), model.vae->config(), o.columns);
-    model.device->save_pipeline_cache();
+    save_pipeline_cache(*model.device);
     done(o, {{"count", int64_t(images.size()) / pixels}, {"data", data.name}, {"split", o.data.split}});
 }
 
@@ -159,7 +159,7 @@ void run_interpolate(Options& o) {
     const ModelConfig& config = model.vae->config();
     write_images(o.out, interpolation_rows(sampler, images, config.pixels(), config.latent, o.steps, o.spherical),
                  config, o.steps);
-    model.device->save_pipeline_cache();
+    save_pipeline_cache(*model.device);
     done(o, {{"pairs", pairs}, {"steps", o.steps}});
 }
 
@@ -178,7 +178,7 @@ void run_traverse(Options& o) {
     }
     std::vector<int> dims = dims_by_kl(last_kl_dims(model.run), config.latent, o.dims);
     write_images(o.out, traversal_rows(sampler, base, dims, o.steps, o.range), config, o.steps);
-    model.device->save_pipeline_cache();
+    save_pipeline_cache(*model.device);
     done(o, {{"dims", dims}, {"steps", o.steps}, {"range", o.range}});
 }
 
@@ -195,7 +195,7 @@ void run_encode(Options& o) {
         mu.insert(mu.end(), piece.begin(), piece.end());
     }
     write_npy(o.out, Shape{data.count, latent}, mu);
-    model.device->save_pipeline_cache();
+    save_pipeline_cache(*model.device);
     done(o, {{"count", data.count}, {"latent", latent}});
 }
 
@@ -207,7 +207,7 @@ void run_decode(Options& o) {
     check_images(o.out, model.vae->config(), count);
     Sampler sampler(*model.device, *model.vae, *model.parameters, std::min<int64_t>(count, 256));
     write_images(o.out, sampler.decode(z), model.vae->config(), o.columns);
-    model.device->save_pipeline_cache();
+    save_pipeline_cache(*model.device);
     done(o, {{"count", count}});
 }
 

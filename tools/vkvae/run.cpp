@@ -69,8 +69,7 @@ void write_config(const Run& run) {
     const RunSettings& s = run.settings;
     const Caps& caps = run.device->caps();
     TrainMemory memory = train_memory(*run.device, *run.vae, s.train, run.data.count, view_of(run.data).type);
-    Json config = {{"command", "train"},
-                   {"version", kVersion},
+    Json config = {{"version", kVersion},
                    {"seed", s.train.seed},
                    {"device",
                     {{"name", caps.name},
@@ -79,6 +78,7 @@ void write_config(const Run& run) {
                                          VK_API_VERSION_MINOR(caps.api_version))}}},
                    {"data",
                     {{"source", s.data.source},
+                     {"split", s.data.split},
                      {"count", run.data.count},
                      {"test_count", run.test.count},
                      {"height", run.data.height},
@@ -135,6 +135,7 @@ void write_samples(Run& run, const fs::path& file) {
 void evaluate_run(Run& run) {
     DataView view = view_of(run.shown());
     view.count = std::min(view.count, kTestSamples);
+    view.bytes = view.bytes.first(size_t(view.count) * view.row_bytes());
     EvaluateOptions options;
     options.batch = std::min<int64_t>(run.settings.train.batch, 256);
     options.seed = run.settings.train.seed;
@@ -258,7 +259,7 @@ void finish(Run& run) {
     run.progress->finish();
     write_pictures(run);
     write_report(run.dir);
-    run.device->save_pipeline_cache();
+    save_pipeline_cache(*run.device);
 }
 
 // Everything that can be wrong with what the user gave, before any file is touched.
@@ -290,7 +291,7 @@ void refuse_other_run(const Run& run) {
 void start_afresh(Run& run) {
     refuse_other_run(run);
     clear_run(run.dir);
-    run.parameters->initialise(run.settings.train.seed);
+    initialise(*run.parameters, *run.vae, view_of(run.data), run.settings.train.seed);
 }
 
 void load_checkpoint(Run& run) {
@@ -299,7 +300,7 @@ void load_checkpoint(Run& run) {
                  run.settings.data.source, " holds other data than when the run was started");
     std::optional<TrainState> state = load_newest_checkpoint(run.dir, *run.vae, *run.parameters);
     if (!state) { // killed before the first
-        run.parameters->initialise(run.settings.train.seed);
+        initialise(*run.parameters, *run.vae, view_of(run.data), run.settings.train.seed);
         return;
     }
     if (run.total < state->step)
@@ -344,7 +345,7 @@ Json train_run(const fs::path& dir, const RunSettings& settings, const Common& c
         if (error.status() != Status::interrupted)
             throw;
         save(run);
-        run.device->save_pipeline_cache();
+        save_pipeline_cache(*run.device);
         fail(Status::interrupted, "interrupted at step ", run.trainer->step(), " of ", run.total, "; vkvae resume ",
              dir.string(), " goes on");
     }

@@ -41,6 +41,7 @@ RunSettings settings_from(const Json& config) {
         const Json &t = config.at("train"), &d = config.at("data");
         s.model_json = config.at("model").dump();
         s.data.source = d.at("source");
+        s.data.split = d.value("split", "train");
         s.fingerprint = d.at("fingerprint");
         s.test_fingerprint = d.at("test_fingerprint");
         s.data.binarize = d.at("binarize");

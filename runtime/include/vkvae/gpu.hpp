@@ -155,7 +155,8 @@ class Device {
   public:
     // Every device the loader shows, usable or not. Errors: Status::device if there is no loader.
     static std::vector<DeviceInfo> list(const DeviceOptions& options = {});
-    // Creates instance, device and queue. Errors: Status::device (none found, selection ambiguous or unknown).
+    // Creates instance, device and queue, on the preferred one of the devices that the selection fits. Errors:
+    // Status::device (no loader, no device, none that fits or that can run vkvae).
     static std::unique_ptr<Device> create(const DeviceOptions& options = {});
     // Uses the host's. Never waits for the device as a whole, never destroys what it did not create.
     static std::unique_ptr<Device> adopt(const HostDevice& host);

@@ -108,7 +108,8 @@ enum class KlEstimate : uint32_t {
     analytic, // KL(N(mu, exp(logvar)) || N(0, 1)) = (mu^2 + exp(logvar) - 1 - logvar) / 2
     sampled   // log q(z|x) - log p(z) at the drawn z, for importance weights; not differentiated
 };
-// mu, logvar (N, D). eps (N, D) is drawn inside (Stream::reparam), and again in the backward pass, unless it is given.
+// mu, logvar (N, D); logvar counts as at least -30 and at most 20 (no gradient beyond), so that nothing overflows.
+// eps (N, D) is drawn inside (Stream::reparam), and again in the backward pass, unless it is given.
 // Kingma and Welling 2013, section 2.4 and appendix B.
 Rsample rsample(Graph& g, Tensor mu, Tensor logvar, Tensor eps = {}, KlEstimate kl = KlEstimate::analytic);
 

@@ -35,6 +35,7 @@ struct ModelConfig {
     float sigma = 1;                             // of a gaussian likelihood; its start value if learned
     bool learned_sigma = false;
     bool he_init = false; // "init": "he" (He et al. 2015) before relu, leaky_relu, elu, silu and gelu; else PyTorch's
+    bool output_at_mean = false; // "output_bias": "data_mean", see initialise()
     std::vector<Layer> encoder, decoder;
     std::string json; // as it was read, on one line: what checkpoints carry
     int64_t pixels() const { return height * width * channels; }
@@ -74,7 +75,8 @@ class Parameters {
     int64_t padded() const { return padded_; } // length of the flat buffer: slices start at bindable offsets
     // training = false leaves out gradients and moments. All zero.
     void allocate(Device& device, bool training);
-    void initialise(uint64_t seed); // from Philox: the same on every device
+    // Draws start values from Philox: the same on every device. What trains a Vae is the free initialise() below.
+    void initialise(uint64_t seed);
 
     // Host copies of one parameter in PyTorch's order, and of the flat moments.
     std::vector<float> read(const Parameter& p) const;
@@ -108,6 +110,8 @@ struct Likelihood {
     Tensor (*nll)(Graph& g, Tensor x, Tensor prediction, Tensor log_sigma, float scale);
     // The mean of p(x|z) in the data's range.
     Tensor (*mean)(Graph& g, Tensor prediction);
+    // Its inverse: the prediction that has this mean, finite for all of the data's range.
+    double (*prediction_of)(double mean);
 };
 std::span<const Likelihood> likelihoods();
 const Likelihood& find_likelihood(const std::string& name); // errors: Status::data
@@ -154,6 +158,9 @@ class Vae {
     // eps (N, D) is drawn inside unless given.
     Elbo elbo(Graph& g, const Weights& w, Tensor x, Tensor eps = {}) const;
 
+    // Which of the parameters "output_bias": "data_mean" sets. Errors: Status::data if the decoder ends in no such bias.
+    size_t output_bias() const;
+
     struct Scope; // vae/layers.hpp
 
   private:
@@ -173,6 +180,14 @@ struct DataView {
     // Errors: Status::data if there are no samples, or they are not what the model takes.
     void check(const ModelConfig& model) const;
 };
+
+// Start values for training on these data: parameters.initialise(seed) and then, for a model with
+// "output_bias": "data_mean", the bias of the decoder's last layer such that it alone predicts the mean of the data, for
+// each channel of a picture or each number that a linear layer makes. Without it the first steps all pull that bias,
+// which is far off for pictures on black; what the decoder knew of z is lost, and Adam's second moments stay large for a
+// thousand steps. The code of Burda et al. 2016 does the same.
+// Blocks; `parameters` must be allocated. Errors: Status::data if the data do not fit the model.
+void initialise(Parameters& parameters, const Vae& vae, const DataView& data, uint64_t seed);
 
 struct TrainOptions {
     int64_t batch = 128;
