@@ -84,6 +84,10 @@ if ((${#need[@]})); then
   install_packages || { update_lists; install_packages; } || { tail -n 20 "$scratch/log" >&2; die "apt-get failed"; }
 fi
 
+cmake_version=$(cmake --version | grep -oE '[0-9]+\.[0-9]+' | head -n 1)
+dpkg --compare-versions "$cmake_version" ge 3.25 ||
+  die "CMake here is $cmake_version, 3.25 is needed: Debian 12, Ubuntu 24.04 or newer has what vkvae takes"
+
 # --- packages that are unpacked into .deps
 
 work=$deps/tmp # inside .deps, so that finished parts can be moved into place
@@ -215,7 +219,15 @@ JSON
 
 # A component's stamp is the checksum of the function that gets it: a changed recipe runs again, a failed one resumes.
 recipe() { declare -f "get_$1" | cksum; }
-current() { [[ $(cat "$deps/.stamp-$1" 2>/dev/null) == "$(recipe "$1")" ]]; }
+part() { # what tells that a component is still there
+  case $1 in
+    glslang) echo "$deps/bin/glslangValidator" ;;
+    headers) echo "$deps/include/stb_image.h" ;;
+    mesa) echo "$deps/mesa/icd.d/lvp.json" ;;
+    chromium) echo "$deps/swiftshader/libvk_swiftshader.so" ;;
+  esac
+}
+current() { [[ -e $(part "$1") && $(cat "$deps/.stamp-$1" 2>/dev/null) == "$(recipe "$1")" ]]; }
 todo() { for c in ${extras[@]+"${extras[@]}"}; do current "$c" || echo "$c"; done; }
 
 [[ $(todo) ]] || exit 0

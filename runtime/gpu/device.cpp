@@ -94,7 +94,7 @@ std::string lower(std::string text) {
 
 bool matches(const DeviceInfo& info, const std::string& select) {
     bool number = std::all_of(select.begin(), select.end(), [](unsigned char c) { return std::isdigit(c); });
-    if (number)
+    if (number && select.size() < 3) // longer ones are models: 4090, 780M's 780
         return select == std::to_string(info.index);
     std::string wanted = lower(select);
     return wanted == vendor_name(info.caps.vendor_id) || (wanted == "cpu" && info.caps.is_cpu()) ||
@@ -273,9 +273,10 @@ void Device::finish_setup(bool read_environment) {
     // Submissions are sized to a fraction of a second; a software device may share its cores with others.
     timeout_seconds_ = caps_.is_cpu() ? 600 : 60;
     if (const char* text = read_environment ? std::getenv("VKVAE_TIMEOUT") : nullptr) {
-        timeout_seconds_ = std::atof(text);
-        if (!(timeout_seconds_ > 0))
-            fail(Status::usage, "VKVAE_TIMEOUT='", text, "' is not a positive number of seconds");
+        char* end = nullptr;
+        timeout_seconds_ = std::strtod(text, &end);
+        if (!(timeout_seconds_ > 0 && timeout_seconds_ <= 1e9) || *end)
+            fail(Status::usage, "VKVAE_TIMEOUT='", text, "' is not a number of seconds, above 0 and at most 1e9");
     }
 }
 

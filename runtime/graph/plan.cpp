@@ -106,6 +106,12 @@ void Plan::State::lay_out() {
         require(d.push.size() * 4 == found->second.push_bytes, "kernel ", d.name, " takes ", found->second.push_bytes,
                 " bytes of push constants, ", d.push.size() * 4, " are given");
     }
+    for (const Dispatch& d : dispatches)
+        for (Tensor t : d.buffers)
+            if (round_up(tensors[t.id].bytes(), 4) > device.caps().max_storage_range)
+                fail(Status::device, "tensor '", tensors[t.id].name, "' ", to_text(tensors[t.id].shape), " has ",
+                     tensors[t.id].bytes(), " bytes, the device's kernels can see ", device.caps().max_storage_range,
+                     " at once; try a smaller batch");
     schedule = make_schedule(dispatches, interfaces, tensors);
 
     // Lifetimes in levels, by storage. A kept tensor lives to the end, so nothing overwrites it afterwards.
@@ -241,10 +247,6 @@ void Plan::State::write_sets() {
             Tensor t = dispatches[i].buffers[b];
             Place place = locate(t);
             uint64_t bytes = round_up(tensors[t.id].bytes(), 4);
-            if (bytes > device.caps().max_storage_range)
-                fail(Status::device, "tensor '", tensors[t.id].name, "' ", to_text(tensors[t.id].shape), " has ", bytes,
-                     " bytes, the device's kernels can see ", device.caps().max_storage_range,
-                     " at once; try a smaller batch");
             require(place.offset % device.caps().storage_align == 0, "tensor '", tensors[t.id].name,
                     "' is a view at byte ", tensors[t.id].offset, ", which the device cannot bind (alignment ",
                     device.caps().storage_align, ")");
@@ -331,9 +333,8 @@ bool Plan::done() { return !state_->under_way || state_->under_way->done(); }
 void Plan::wait() {
     if (!state_->under_way)
         return;
-    Commands* commands = state_->under_way;
+    state_->under_way->wait(); // if that times out, the work is still under way
     state_->under_way = nullptr;
-    commands->wait();
 }
 
 void Plan::write(Tensor t, std::span<const std::byte> data) {

@@ -249,22 +249,26 @@ std::vector<StepStats> Trainer::State::collect(int64_t count) {
 // The weights are still those before the bad step: `halted` saw to that. So the step is run again without sharing
 // memory, and every tensor can be looked at.
 void Trainer::State::report_nonfinite(const StepStats& bad) {
-    TrainGraph gradients = build_graph(vae, options, place.rows, data.type, false);
-    Plan again(device, gradients.graph, {.alias = false});
-    bind_all(again, gradients);
     step = bad.step;
     uint32_t halted = 0; // so that a caller who changes something can go on
     plan->write(train.halted, std::as_bytes(std::span(&halted, 1)));
     if (!place.resident)
         fill_window(half, step, 1);
     write_indices(step, 1);
-    StepParams params = params_of(step);
-    again.run(params);
-    std::string name = again.first_nonfinite();
+    std::string where;
+    try {
+        TrainGraph gradients = build_graph(vae, options, place.rows, data.type, false);
+        Plan again(device, gradients.graph, {.alias = false});
+        bind_all(again, gradients);
+        StepParams params = params_of(step);
+        again.run(params);
+        std::string name = again.first_nonfinite();
+        where = concat_text("; the first bad tensor is '", name.empty() ? "none on a second run" : name, "'");
+    } catch (const Error&) { // without shared memory it may not fit; what is known already matters more
+    }
     fail(Status::runtime, "step ", bad.step, " (seed ", options.seed, "): the ",
-         std::isfinite(bad.loss) ? "gradient" : "loss", " is not finite; the first bad tensor is '",
-         name.empty() ? "none on a second run" : name,
-         "'. The weights are those before that step. Try a smaller --lr or --clip-norm 10");
+         std::isfinite(bad.loss) ? "gradient" : "loss", " is not finite", where,
+         ". The weights are those before that step. Try a smaller --lr or --clip-norm 10");
 }
 
 std::vector<StepStats> Trainer::run(int64_t count) {

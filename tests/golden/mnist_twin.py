@@ -15,7 +15,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")  # before torch: idle OpenMP thread
 import numpy as np
 import torch
 
-from model import MLP, Vae, workload
+from model import Vae, preset
 
 BATCH = 128
 
@@ -48,7 +48,7 @@ def main():
     torch.set_num_threads(args.threads)
     train = read_images(args.data / "train-images-idx3-ubyte")
     test = read_images(args.data / "t10k-images-idx3-ubyte")
-    vae = Vae(workload(MLP))
+    vae = Vae(preset("mlp"))
     adam = torch.optim.Adam(vae.parameters(), lr=1e-3)
     for epoch in range(1, args.epochs + 1):
         start, total = time.perf_counter(), 0.0

@@ -132,33 +132,6 @@ class Vae(nn.Module):
         return nll + beta * kl, nll, kl
 
 
-MLP = {  # workload (a)
-    "name": "mlp", "input": [28, 28, 1], "latent": 20, "likelihood": "bernoulli",
-    "encoder": [{"type": "flatten"}, {"type": "linear", "out": 400, "activation": "relu"}],
-    "decoder": [{"type": "linear", "out": 400, "activation": "relu"}, {"type": "linear", "out": 784},
-                {"type": "reshape", "shape": [28, 28, 1]}],
-}
-
-
-def halve(out):
-    return {"type": "conv2d", "out": out, "kernel": 4, "stride": 2, "padding": 1, "activation": "relu"}
-
-
-def double(out):
-    return {"type": "conv_transpose2d", "out": out, "kernel": 4, "stride": 2, "padding": 1, "activation": "relu"}
-
-
-CONV64 = {  # workload (b)
-    "name": "conv64", "input": [64, 64, 3], "latent": 32, "likelihood": "bernoulli",
-    "encoder": [halve(32), halve(32), halve(64), halve(64), {"type": "flatten"},
-                {"type": "linear", "out": 256, "activation": "relu"}],
-    "decoder": [{"type": "linear", "out": 256, "activation": "relu"}, {"type": "linear", "out": 1024, "activation": "relu"},
-                {"type": "reshape", "shape": [4, 4, 64]}, double(64), double(32), double(32),
-                {"type": "conv_transpose2d", "out": 3, "kernel": 4, "stride": 2, "padding": 1}],
-}
-
-
-def workload(spec):
-    """The built-in model, or samples/models/<name>.json where that exists."""
-    path = Path(__file__).parents[2] / "samples" / "models" / (spec["name"] + ".json")
-    return json.loads(path.read_text()) if path.exists() else spec
+def preset(name):
+    """The JSON of samples/models/<name>.json."""
+    return json.loads((Path(__file__).parents[2] / "samples" / "models" / (name + ".json")).read_text())

@@ -5,6 +5,8 @@
 
 #include <dlfcn.h>
 
+#include <cstdlib>
+
 using namespace vkvae;
 using namespace vkvae::test;
 
@@ -21,7 +23,12 @@ class Host {
         application.apiVersion = VK_API_VERSION_1_1;
         VkInstanceCreateInfo info = {VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO};
         info.pApplicationInfo = &application;
+        const char* debug = VK_EXT_DEBUG_UTILS_EXTENSION_NAME; // only where a layer may have something to say
+        if (layer_is_on())
+            info.enabledExtensionCount = 1, info.ppEnabledExtensionNames = &debug;
         REQUIRE(entry<PFN_vkCreateInstance>("vkCreateInstance")(&info, nullptr, &instance_) == VK_SUCCESS);
+        if (layer_is_on())
+            collect_messages();
         find_device();
         float priority = 1;
         VkDeviceQueueCreateInfo queue = {VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO};
@@ -37,6 +44,8 @@ class Host {
     Host(const Host&) = delete;
     ~Host() {
         entry<PFN_vkDestroyDevice>("vkDestroyDevice")(device_, nullptr);
+        if (messenger_)
+            entry<PFN_vkDestroyDebugUtilsMessengerEXT>("vkDestroyDebugUtilsMessengerEXT")(instance_, messenger_, nullptr);
         entry<PFN_vkDestroyInstance>("vkDestroyInstance")(instance_, nullptr);
     }
     HostDevice offer() {
@@ -67,6 +76,21 @@ class Host {
     template <class Function> Function entry(const char* name) {
         return reinterpret_cast<Function>(get_(instance_, name));
     }
+    // Only where there is one may the instance have an extension of its own.
+    static bool layer_is_on() { return std::getenv("VK_INSTANCE_LAYERS") != nullptr; }
+    void collect_messages() {
+        VkDebugUtilsMessengerCreateInfoEXT info = {VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT};
+        info.messageSeverity =
+            VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT;
+        info.messageType = VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT;
+        info.pfnUserCallback = [](VkDebugUtilsMessageSeverityFlagBitsEXT, VkDebugUtilsMessageTypeFlagsEXT,
+                                  const VkDebugUtilsMessengerCallbackDataEXT* data, void*) -> VkBool32 {
+            validation_messages().push_back(data->pMessage);
+            return VK_FALSE;
+        };
+        REQUIRE(entry<PFN_vkCreateDebugUtilsMessengerEXT>("vkCreateDebugUtilsMessengerEXT")(
+                    instance_, &info, nullptr, &messenger_) == VK_SUCCESS);
+    }
     void find_device() { // the one that the other tests use
         uint32_t count = 16;
         VkPhysicalDevice all[16];
@@ -90,6 +114,7 @@ class Host {
     VkInstance instance_ = VK_NULL_HANDLE;
     VkPhysicalDevice physical_ = VK_NULL_HANDLE;
     VkDevice device_ = VK_NULL_HANDLE;
+    VkDebugUtilsMessengerEXT messenger_ = VK_NULL_HANDLE;
     VkQueue queue_ = VK_NULL_HANDLE;
     uint32_t family_ = 0;
 };

@@ -42,12 +42,18 @@ TEST_CASE("a device is found by index, by kind and by any part of its name in an
     for (const DeviceInfo& info : Device::list())
         if (info.unusable.empty())
             CHECK(create(std::to_string(info.index))->caps().name == info.caps.name);
+    // A long number is part of a name, as in 4090.
+    for (size_t at = 0, end; (at = chosen.name.find_first_of("0123456789", at)) != std::string::npos; at = end) {
+        end = std::min(chosen.name.find_first_not_of("0123456789", at), chosen.name.size());
+        if (end - at > 2)
+            CHECK(create(chosen.name.substr(at, end - at))->caps().name == chosen.name);
+    }
     if (chosen.is_cpu())
         CHECK(create("cpu")->caps().name == chosen.name);
 }
 
 TEST_CASE("a selection that matches nothing is told which devices there are") {
-    for (const char* select : {"no such device", "99"}) {
+    for (const char* select : {"no such device", "99", "70000"}) {
         Outcome outcome = outcome_of([&] { create(select); });
         CHECK(outcome.status == Status::device);
         CHECK(outcome.says(select));
@@ -153,7 +159,7 @@ TEST_CASE("a limit below what the kernels need makes the device unusable, and li
 TEST_CASE("masks and limits that mean nothing are usage errors") {
     for (auto [name, value] : {std::pair{"VKVAE_DISABLE", "subgroup,warp"}, {"VKVAE_LIMIT_SHARED", "lots"},
                                {"VKVAE_LIMIT_GROUPS", "0"}, {"VKVAE_LIMIT_GROUPS", "7x"}, {"VKVAE_TIMEOUT", "soon"},
-                               {"VKVAE_TIMEOUT", "-1"}}) {
+                               {"VKVAE_TIMEOUT", "-1"}, {"VKVAE_TIMEOUT", "5x"}, {"VKVAE_TIMEOUT", "inf"}}) {
         Environment variable(name, value);
         Outcome outcome = outcome_of([] { Device::create(test_options()); });
         CHECK(outcome.status == Status::usage);

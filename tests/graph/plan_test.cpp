@@ -194,6 +194,17 @@ TEST_CASE("what a plan cannot give is refused by name") {
     CHECK(plan.level_count() == 2);
 }
 
+TEST_CASE("a tensor larger than kernels can see is refused before there is a plan") {
+    Environment limit("VKVAE_LIMIT_STORAGE_RANGE", "65536");
+    std::unique_ptr<Device> device = Device::create(test_options());
+    Graph fits, large;
+    fits.keep(scale(fits, fits.input({65536 / 4}, "x"), 2));
+    CHECK_NOTHROW(Plan(*device, fits, plan_options()));
+    large.keep(scale(large, large.input({65536 / 4 + 1}, "x too long"), 2));
+    CHECK_THROWS_WITH_AS(Plan(*device, large, plan_options()), doctest::Contains("'x too long' (16385) has 65540 bytes"),
+                         Error);
+}
+
 TEST_CASE("a view that the device cannot bind is refused before it runs") {
     Graph g;
     Tensor x = g.input({64}, "x"), part = g.view(x, {8}, 4, "crooked");

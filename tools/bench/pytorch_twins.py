@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Times the PyTorch training step (forward, backward, Adam) of vkvae's benchmark models; prints one JSON object.
 
-Models: samples/models/mlp.json and conv64.json where they exist, else the same built in; or the JSON files named.
+Models: samples/models/mlp.json and conv64.json, or the JSON files named.
 A repetition is `--steps` steps on a batch that lies on the device, with fresh eps each step, and one synchronisation.
 usage: pytorch_twins.py [MODEL.json ...] [--device cpu|cuda] [--batch 128] [--steps 10] [--repeats 15] [--threads N]
 """
@@ -18,7 +18,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")  # before torch: spinning OpenMP th
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "golden"))
-from model import CONV64, MLP, Vae, workload
+from model import Vae, preset
 
 
 def make_adam(parameters, device):
@@ -64,7 +64,7 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(args.threads or os.cpu_count())
 
-    specs = [json.loads(p.read_text()) for p in args.models] or [workload(MLP), workload(CONV64)]
+    specs = [json.loads(p.read_text()) for p in args.models] or [preset("mlp"), preset("conv64")]
     rows = []
     for spec in specs:
         convolutional = any("conv" in s["type"] for s in spec["encoder"])

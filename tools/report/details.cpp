@@ -186,8 +186,6 @@ std::string draw_settings(const Json& config) {
     Rows general;
     std::string groups;
     for (Json::const_iterator it = config.begin(); it != config.end(); ++it) {
-        if (it.key() == "command")
-            continue; // stands above the tables
         if (!it->is_object()) {
             collect_rows(*it, it.key(), 1, general);
             continue;
@@ -198,18 +196,8 @@ std::string draw_settings(const Json& config) {
                 collect_rows(*entry, entry.key(), 1, rows);
         groups += draw_group(it.key(), rows);
     }
-    std::string out = "<details open><summary>Settings</summary>\n";
-    const Json::const_iterator command = config.find("command");
-    if (command != config.end()) {
-        std::string line;
-        if (command->is_array()) // argv
-            for (const Json& word : *command)
-                line += (line.empty() ? "" : " ") + describe_json(word);
-        else
-            line = describe_json(*command);
-        out += "<pre><code>" + escape_html(line) + "</code></pre>\n";
-    }
-    return out + "<div class=\"groups\">\n" + draw_group("run", general) + groups + "</div></details>\n";
+    return "<details open><summary>Settings</summary>\n<div class=\"groups\">\n" + draw_group("run", general) + groups +
+           "</div></details>\n";
 }
 
 } // namespace vkvae
