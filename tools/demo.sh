@@ -20,5 +20,5 @@ if ! "$vkvae" devices --json 2>/dev/null | grep -Eq '"type":"(discrete|integrate
   echo "demo: no GPU driver here; training on the CPU"
 fi
 
-${driver[@]+"${driver[@]}"} "$vkvae" train --data sprites --model conv64 --out runs/demo --batch 32 --steps 500 --force
+${driver[@]+"${driver[@]}"} "$vkvae" train --data sprites:8192 --model conv64 --out runs/demo --batch 32 --steps 550 --force
 echo "demo: look at runs/demo/report.html, and at samples, reconstructions, traversal and interpolation.png beside it"

@@ -262,6 +262,17 @@ TEST_CASE("the report fetches nothing, links nowhere and runs nothing") {
     CHECK(count_of(page, "url(") == count_of(page, "url(#"));
 }
 
+TEST_CASE("a run says how long it was trained for: steps where they were asked for, else epochs") {
+    const RunDir run;
+    for (const auto& [settings, says] :
+         {std::pair{R"({"epochs":2,"steps":0,"batch":100})", "Trained for 2 epochs in batches of 100."},
+          std::pair{R"({"epochs":10,"steps":550,"batch":32})", "Trained for 550 steps in batches of 32."},
+          std::pair{R"({"steps":1})", "Trained for 1 step."}}) {
+        run.write("config.json", std::string("{\"train\":") + settings + "}");
+        CHECK_MESSAGE(contains(run.page(), says), settings);
+    }
+}
+
 TEST_CASE("nothing in the files of a run becomes markup") {
     const RunDir run;
     const std::string evil = R"(<script>x</script><b onclick='1'>\"&)";

@@ -62,10 +62,11 @@ std::string draw_lede(const Json& config) {
     if (const std::string likelihood = setting_text(model, "likelihood"); !likelihood.empty())
         first.push_back(likelihood + " likelihood");
     const std::string batch = setting_text(train, "batch");
-    if (const double epochs = json_number(train, "epochs"); std::isfinite(epochs) && epochs > 0)
-        second.push_back(plural(epochs, "epoch") + (batch.empty() ? "" : " in batches of " + batch));
-    else if (const double steps = json_number(train, "steps"); std::isfinite(steps) && steps > 0)
-        second.push_back(plural(steps, "step") + (batch.empty() ? "" : " of " + batch));
+    const std::string batches = batch.empty() ? "" : " in batches of " + batch;
+    if (const double steps = json_number(train, "steps"); std::isfinite(steps) && steps > 0) // instead of epochs
+        second.push_back(plural(steps, "step") + batches);
+    else if (const double epochs = json_number(train, "epochs"); std::isfinite(epochs) && epochs > 0)
+        second.push_back(plural(epochs, "epoch") + batches);
     if (const std::string optimizer = setting_text(train, "optimizer"); !optimizer.empty())
         second.push_back(optimizer);
     for (const auto& [key, title] : {std::pair{"lr", "learning rate "}, std::pair{"beta", "β "}})
