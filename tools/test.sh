@@ -45,7 +45,7 @@ finish() {
     printf 'tools/test.sh: FAILED in phase "%s"\n' "$current" >&2
     ((status)) || status=1
   elif [[ $skipped ]] && grep -qx 'ID=debian' /etc/os-release 2>/dev/null; then
-    echo "tools/test.sh: FAILED: on Debian tools/setup.sh --test brings all drivers" >&2
+    echo "tools/test.sh: FAILED: drivers are missing that tools/setup.sh --test gets on Debian" >&2
     status=1
   elif ((status == 0)); then
     echo "tools/test.sh: all phases passed"
