@@ -13,7 +13,7 @@ Tensor bernoulli_row(Graph& g, Tensor x, Tensor prediction, Tensor, float scale)
 
 Tensor bernoulli_mean(Graph& g, Tensor prediction) { return activate(g, prediction, Activation::sigmoid); }
 
-// Pixels that are always black would want minus infinity; 0.001 is Burda's limit, a surprise of 7 nats.
+// Pixels that are always black would want minus infinity; at 0.001 one that is white after all costs 7 nats.
 double logit(double mean) {
     mean = std::clamp(mean, 0.001, 0.999);
     return std::log(mean / (1 - mean));

@@ -264,7 +264,8 @@ void Trainer::State::report_nonfinite(const StepStats& bad) {
         again.run(params);
         std::string name = again.first_nonfinite();
         where = concat_text("; the first bad tensor is '", name.empty() ? "none on a second run" : name, "'");
-    } catch (const Error&) { // without shared memory it may not fit; what is known already matters more
+    } catch (const Error& error) { // without shared memory it may not fit; what is known already matters more
+        where = concat_text("; which tensor was first could not be found out (", error.what(), ")");
     }
     fail(Status::runtime, "step ", bad.step, " (seed ", options.seed, "): the ",
          std::isfinite(bad.loss) ? "gradient" : "loss", " is not finite", where,

@@ -183,9 +183,8 @@ struct DataView {
 
 // Start values for training on these data: parameters.initialise(seed) and then, for a model with
 // "output_bias": "data_mean", the bias of the decoder's last layer such that it alone predicts the mean of the data, for
-// each channel of a picture or each number that a linear layer makes. Without it the first steps all pull that bias,
-// which is far off for pictures on black; what the decoder knew of z is lost, and Adam's second moments stay large for a
-// thousand steps. The code of Burda et al. 2016 does the same.
+// each channel of a picture or each number that a linear layer makes. Otherwise the first steps of pictures on black go
+// into that bias, which is far off, and details come later; the README has what that costs on sprites.
 // Blocks; `parameters` must be allocated. Errors: Status::data if the data do not fit the model.
 void initialise(Parameters& parameters, const Vae& vae, const DataView& data, uint64_t seed);
 
