@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -264,12 +265,13 @@ TEST_CASE("the report fetches nothing, links nowhere and runs nothing") {
 
 TEST_CASE("a run says how long it was trained for: steps where they were asked for, else epochs") {
     const RunDir run;
-    for (const auto& [settings, says] :
-         {std::pair{R"({"epochs":2,"steps":0,"batch":100})", "Trained for 2 epochs in batches of 100."},
-          std::pair{R"({"epochs":10,"steps":550,"batch":32})", "Trained for 550 steps in batches of 32."},
-          std::pair{R"({"steps":1})", "Trained for 1 step."}}) {
-        run.write("config.json", std::string("{\"train\":") + settings + "}");
-        CHECK_MESSAGE(contains(run.page(), says), settings);
+    const std::vector<std::pair<std::string, std::string>> cases = {
+        {R"({"epochs":2,"steps":0,"batch":100})", "Trained for 2 epochs in batches of 100."},
+        {R"({"epochs":10,"steps":550,"batch":32})", "Trained for 550 steps in batches of 32."},
+        {R"({"steps":1})", "Trained for 1 step."}};
+    for (const auto& one : cases) {
+        run.write("config.json", "{\"train\":" + one.first + "}");
+        CHECK_MESSAGE(contains(run.page(), one.second), one.first);
     }
 }
 
