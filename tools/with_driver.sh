@@ -36,6 +36,10 @@ driver() { # driver MANIFEST...: the first that exists
 }
 system_lavapipe=({/etc,/usr/local/share,/usr/share}/vulkan/icd.d/lvp_icd{."$(uname -m)",}.json)
 mesa=$deps/mesa/icd.d
+lanes() { # lanes N: vectors of N floats. Mesa's cache forgets for which width it compiled a texel fetch: one for each
+  export LP_NATIVE_VECTOR_WIDTH=$((32 * $1))
+  export MESA_SHADER_CACHE_DIR=${MESA_SHADER_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}}/lanes$1
+}
 lavapipe() { driver "$mesa/lvp.json" "${system_lavapipe[@]}"; }
 
 layer() { # layer SETTING...: the validation layer with these settings
@@ -64,9 +68,9 @@ IFS=+ read -ra parts <<<"$names"
 for name in "${parts[@]}"; do
   case $name in
     lavapipe)        lavapipe ;;
-    lavapipe4)       lavapipe; export LP_NATIVE_VECTOR_WIDTH=128 ;;
-    lavapipe8)       lavapipe; export LP_NATIVE_VECTOR_WIDTH=256 ;;
-    lavapipe16)      lavapipe; export LP_NATIVE_VECTOR_WIDTH=512 ;;
+    lavapipe4)       lavapipe; lanes 4 ;;
+    lavapipe8)       lavapipe; lanes 8 ;;
+    lavapipe16)      lavapipe; lanes 16 ;;
     lavapipe-system) driver "${system_lavapipe[@]}" ;;
     swiftshader)     driver "$deps/swiftshader/vk_swiftshader_icd.json" ;;
     radv)            driver "$mesa/radeon.json" ;;

@@ -30,6 +30,7 @@ const LimitName kLimits[] = {
     {"ALLOCATION", &Caps::max_allocation},
     {"PUSH", &Caps::max_push_bytes},
     {"STORAGE_BUFFERS", &Caps::max_storage_buffers},
+    {"TEXELS", &Caps::max_texels},
     {"HEAP", &Caps::heap_bytes},
 };
 
@@ -139,8 +140,10 @@ Caps read_caps(const Functions& fn, VkPhysicalDevice device, uint32_t instance_v
     caps.max_push_bytes = limits.maxPushConstantsSize;
     caps.max_storage_buffers =
         std::min(limits.maxPerStageDescriptorStorageBuffers, limits.maxDescriptorSetStorageBuffers);
+    caps.max_texels = limits.maxTexelBufferElements;
     caps.max_uniform_range = limits.maxUniformBufferRange;
-    caps.storage_align = std::max<uint64_t>(limits.minStorageBufferOffsetAlignment, 16);
+    caps.storage_align = std::max<uint64_t>(
+        {limits.minStorageBufferOffsetAlignment, limits.minTexelBufferOffsetAlignment, 16});
     caps.uniform_align = std::max<uint64_t>(limits.minUniformBufferOffsetAlignment, 16);
     caps.timestamp_ns = limits.timestampPeriod;
     caps.timestamps = limits.timestampComputeAndGraphics && limits.timestampPeriod > 0;

@@ -16,6 +16,8 @@ enum Opcode : uint16_t {
     OpTypeInt = 21,
     OpTypeFloat = 22,
     OpTypeVector = 23,
+    OpTypeImage = 25,
+    OpTypeSampledImage = 27,
     OpTypeArray = 28,
     OpTypeStruct = 30,
     OpTypePointer = 32,
@@ -24,13 +26,14 @@ enum Opcode : uint16_t {
     OpMemberDecorate = 72,
 };
 enum Decoration : uint32_t { NonWritable = 24, NonReadable = 25, BindingNumber = 33, DescriptorSet = 34, Offset = 35 };
-enum StorageClass : uint32_t { Uniform = 2, PushConstant = 9, StorageBuffer = 12 };
+enum StorageClass : uint32_t { UniformConstant = 0, Uniform = 2, PushConstant = 9, StorageBuffer = 12 };
+constexpr uint32_t kDimBuffer = 5;
 constexpr uint32_t kMagic = 0x07230203;
 
 struct Id {
     uint16_t opcode = 0;
     uint32_t type = 0;           // of a pointer: pointee; of a variable: its pointer type; of a vector: component
-    uint32_t width = 0;          // bytes of a scalar, component count of a vector
+    uint32_t width = 0;          // bytes of a scalar, component count of a vector, dimension of an image
     uint32_t storage = 0;        // storage class of a variable
     uint32_t set = ~0u, binding = ~0u;
     std::vector<uint32_t> members; // types of a struct
@@ -63,7 +66,10 @@ uint16_t words_needed(uint16_t opcode) {
     case OpTypeFloat:
     case OpDecorate:
         return 3;
+    case OpTypeSampledImage:
+        return 3;
     case OpTypeVector:
+    case OpTypeImage:
     case OpTypePointer:
     case OpVariable:
     case OpMemberDecorate:
@@ -128,6 +134,14 @@ ShaderInterface reflect(const Shader& shader) {
             ids[word[1]].type = word[2];
             ids[word[1]].width = word[3];
             break;
+        case OpTypeImage:
+            ids[word[1]].opcode = opcode;
+            ids[word[1]].width = word[3];
+            break;
+        case OpTypeSampledImage:
+            ids[word[1]].opcode = opcode;
+            ids[word[1]].type = word[2];
+            break;
         case OpTypeStruct:
             ids[word[1]].opcode = opcode;
             ids[word[1]].members.assign(word + 2, word + length);
@@ -158,7 +172,8 @@ ShaderInterface reflect(const Shader& shader) {
     for (const auto& [number, id] : ids) {
         if (id.opcode != OpVariable)
             continue;
-        if (id.storage != StorageBuffer && id.storage != Uniform && id.storage != PushConstant)
+        if (id.storage != StorageBuffer && id.storage != Uniform && id.storage != PushConstant &&
+            id.storage != UniformConstant)
             continue;
         const Id& block = find_id(ids, find_id(ids, id.type).type);
         if (id.storage == PushConstant) {
@@ -171,15 +186,20 @@ ShaderInterface reflect(const Shader& shader) {
                     "binding 0 (StepParams)");
             result.uses_step = true;
         } else {
-            require(id.set == 0 && id.binding < 8, "shader ", shader.name, ": storage buffers belong at set 0, ",
-                    "bindings 0 to 7");
+            require(id.set == 0 && id.binding < 8, "shader ", shader.name, ": buffers belong at set 0, bindings 0 to 7");
             if (result.bindings.size() <= id.binding) {
                 result.bindings.resize(id.binding + 1);
                 seen.resize(id.binding + 1);
             }
-            bool non_writable = id.self_non_writable || block.non_writable == block.members.size();
-            bool non_readable = id.self_non_readable || block.non_readable == block.members.size();
+            bool texels = id.storage == UniformConstant;
+            require(!texels || (block.opcode == OpTypeSampledImage && find_id(ids, block.type).width == kDimBuffer),
+                    "shader ", shader.name, ": binding ", id.binding, " is neither a buffer nor a samplerBuffer");
+            bool non_writable = texels || id.self_non_writable || block.non_writable == block.members.size();
+            bool non_readable = !texels && (id.self_non_readable || block.non_readable == block.members.size());
             ShaderInterface::Binding& binding = result.bindings[id.binding]; // may have several blocks, as float and vec4
+            require(!seen[id.binding] || binding.texels == texels, "shader ", shader.name, ": binding ", id.binding,
+                    " is both a buffer and a samplerBuffer");
+            binding.texels = texels;
             binding.reads = !non_readable || (seen[id.binding] && binding.reads);
             binding.writes = !non_writable || (seen[id.binding] && binding.writes);
             seen[id.binding] = true;

@@ -11,6 +11,29 @@
 
 namespace vkvae {
 
+namespace {
+
+struct TexelView { // a range of a buffer as texels
+    VkBuffer buffer;
+    VkFormat format;
+    uint64_t offset, bytes;
+    auto operator<=>(const TexelView&) const = default;
+};
+
+VkFormat texel_format(DType type, uint32_t width) {
+    switch (type) {
+    case DType::f32:
+        return width == 4 ? VK_FORMAT_R32G32B32A32_SFLOAT : VK_FORMAT_R32_SFLOAT;
+    case DType::u32:
+        return width == 4 ? VK_FORMAT_R32G32B32A32_UINT : VK_FORMAT_R32_UINT;
+    case DType::u8: // read as n / 255
+        return width == 4 ? VK_FORMAT_R8G8B8A8_UNORM : VK_FORMAT_R8_UNORM;
+    }
+    return VK_FORMAT_UNDEFINED;
+}
+
+} // namespace
+
 struct Plan::State {
     Device& device;
     PlanOptions options;
@@ -33,6 +56,7 @@ struct Plan::State {
     VkDescriptorPool pool = VK_NULL_HANDLE;
     VkDescriptorSet step_set = VK_NULL_HANDLE;
     std::vector<VkDescriptorSet> sets; // one for each dispatch
+    std::map<TexelView, VkBufferView> views;
     std::vector<const Kernel*> kernels;
     std::map<size_t, std::unique_ptr<Commands>> recorded; // by number of steps
     std::unique_ptr<Commands> profiled;
@@ -45,6 +69,8 @@ struct Plan::State {
     void lay_out();
     void own_layout();
     void prepare();
+    VkBufferView texel_view(const Dispatch& d, uint32_t binding);
+    void destroy_sets();
     void write_sets();
     void record(VkCommandBuffer commands, size_t steps, bool profile);
     std::unique_ptr<Commands> recording(size_t steps, bool profile);
@@ -91,7 +117,16 @@ Plan::State::~State() {
     recorded.clear(); // waits
     profiled.reset();
     fn.vkDestroyQueryPool(device.handle(), queries, nullptr);
+    destroy_sets();
+}
+
+void Plan::State::destroy_sets() {
+    const Functions& fn = device.fn();
     fn.vkDestroyDescriptorPool(device.handle(), pool, nullptr);
+    pool = VK_NULL_HANDLE;
+    for (auto& [what, view] : views)
+        fn.vkDestroyBufferView(device.handle(), view, nullptr);
+    views.clear();
 }
 
 // Schedule, lifetimes and offsets: everything that can be known without allocating.
@@ -180,8 +215,7 @@ void Plan::State::prepare() {
     if (ready)
         return;
     kernels.clear(); // an attempt that failed half-way, for want of memory perhaps, is begun again
-    device.fn().vkDestroyDescriptorPool(device.handle(), pool, nullptr);
-    pool = VK_NULL_HANDLE;
+    destroy_sets();
     if (memory.arena)
         arena = Buffer(device, memory.arena, Memory::device, "intermediate tensors");
     if (memory.external)
@@ -204,16 +238,41 @@ void Plan::State::prepare() {
     ready = true;
 }
 
+// The view of a binding that is a samplerBuffer; made once for each range and format.
+VkBufferView Plan::State::texel_view(const Dispatch& d, uint32_t binding) {
+    const TensorInfo& t = tensors[d.buffers[binding].id];
+    uint32_t width = binding < d.texels.size() ? d.texels[binding] : 0;
+    require(width == 1 || width == 4, "kernel ", d.name, " reads binding ", binding, " in texels of ", width,
+            " elements");
+    uint64_t count = uint64_t(element_count(t.shape)) / width, element = t.type == DType::u8 ? 1 : 4;
+    Place place = locate(d.buffers[binding]);
+    require(place.offset % device.caps().storage_align == 0 && count <= device.caps().max_texels, "tensor '", t.name,
+            "' at byte ", place.offset, " with ", count, " texels cannot be a texel buffer on this device (alignment ",
+            device.caps().storage_align, ", at most ", device.caps().max_texels, " texels)");
+    TexelView what = {place.buffer, texel_format(t.type, width), place.offset, count * width * element};
+    auto [found, fresh] = views.try_emplace(what, VkBufferView(VK_NULL_HANDLE));
+    if (fresh) {
+        VkBufferViewCreateInfo info = {VK_STRUCTURE_TYPE_BUFFER_VIEW_CREATE_INFO};
+        info.buffer = what.buffer;
+        info.format = what.format;
+        info.offset = what.offset;
+        info.range = what.bytes;
+        VKVAE_CHECK(device.fn().vkCreateBufferView(device.handle(), &info, nullptr, &found->second));
+    }
+    return found->second;
+}
+
 void Plan::State::write_sets() {
     const Functions& fn = device.fn();
     uint32_t buffers = 0;
     for (const Dispatch& d : dispatches)
         buffers += uint32_t(d.buffers.size());
     VkDescriptorPoolSize sizes[] = {{VK_DESCRIPTOR_TYPE_UNIFORM_BUFFER_DYNAMIC, 1},
-                                    {VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, std::max(buffers, 1u)}};
+                                    {VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, std::max(buffers, 1u)},
+                                    {VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER, std::max(buffers, 1u)}};
     VkDescriptorPoolCreateInfo pool_info = {VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO};
     pool_info.maxSets = uint32_t(dispatches.size()) + 1;
-    pool_info.poolSizeCount = 2;
+    pool_info.poolSizeCount = 3;
     pool_info.pPoolSizes = sizes;
     VKVAE_CHECK(fn.vkCreateDescriptorPool(device.handle(), &pool_info, nullptr, &pool));
     std::vector<VkDescriptorSetLayout> layouts;
@@ -231,6 +290,8 @@ void Plan::State::write_sets() {
 
     std::vector<VkDescriptorBufferInfo> infos;
     infos.reserve(buffers + 1);
+    std::vector<VkBufferView> texels;
+    texels.reserve(buffers);
     std::vector<VkWriteDescriptorSet> writes;
     auto write = [&](VkDescriptorSet set, uint32_t binding, VkDescriptorType type, VkDescriptorBufferInfo info) {
         infos.push_back(info);
@@ -240,12 +301,19 @@ void Plan::State::write_sets() {
         w.descriptorCount = 1;
         w.descriptorType = type;
         w.pBufferInfo = &infos.back();
+        if (type == VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER)
+            w.pTexelBufferView = &texels.back();
         writes.push_back(w);
     };
     for (size_t i = 0; i < dispatches.size(); i++)
         for (uint32_t b = 0; b < dispatches[i].buffers.size(); b++) {
             Tensor t = dispatches[i].buffers[b];
             Place place = locate(t);
+            if (kernels[i]->interface.bindings[b].texels) {
+                texels.push_back(texel_view(dispatches[i], b));
+                write(sets[i], b, VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER, {});
+                continue;
+            }
             uint64_t bytes = round_up(tensors[t.id].bytes(), 4);
             require(place.offset % device.caps().storage_align == 0, "tensor '", tensors[t.id].name,
                     "' is a view at byte ", tensors[t.id].offset, ", which the device cannot bind (alignment ",

@@ -26,16 +26,20 @@ void lower_conv(Lowering& l, Pass pass, Geometry s, Tensor a, Tensor b, Tensor b
                 Activation activation) {
     uint64_t m = 0, n = s.o, k = 0, phases = 1;
     const char* name = "";
+    auto four = [](uint32_t channels, Read read) { return channels % 4 == 0 ? read : Read::single; };
+    GemmReads reads = {};
     switch (pass) {
     case Pass::forward:
         name = "conv2d_forward";
         m = uint64_t(s.batch) * s.oh * s.ow;
         k = uint64_t(s.kh) * s.kw * s.c;
+        reads = {four(s.c, Read::along_k), four(s.o, Read::along_side)};
         break;
     case Pass::weight_gradient:
         name = "conv2d_weight_gradient";
         m = uint64_t(s.kh) * s.kw * s.c;
         k = uint64_t(s.batch) * s.oh * s.ow;
+        reads = {four(s.c, Read::along_side), four(s.o, Read::along_side)};
         break;
     case Pass::input_gradient: // the largest phase
         name = "conv2d_input_gradient";
@@ -43,20 +47,21 @@ void lower_conv(Lowering& l, Pass pass, Geometry s, Tensor a, Tensor b, Tensor b
         n = s.c;
         k = uint64_t((s.kh + s.stride - 1) / s.stride) * ((s.kw + s.stride - 1) / s.stride) * s.o;
         phases = uint64_t(s.stride) * s.stride;
+        reads = {four(s.o, Read::along_k), four(s.o, Read::along_k)};
         break;
     }
-    Gemm gemm = choose_gemm(l.caps, m, n, k, pass == Pass::weight_gradient);
+    Gemm gemm = choose_gemm(l.caps, m, n, k, reads, pass == Pass::weight_gradient);
     bool split = gemm.slices > 1;
     Tensor target = split ? l.scratch({gemm.slices, int64_t(m), int64_t(n)}, "partial sums") : result;
     std::vector<uint32_t> constants = gemm.constants;
-    bool vectors = pass != Pass::input_gradient && s.o % 4 == 0; // four columns of B are neighbours in memory
-    constants.insert(constants.end(), {uint32_t(bool(bias)), uint32_t(activation), uint32_t(vectors)});
+    constants.insert(constants.end(), {uint32_t(bool(bias)), uint32_t(activation)});
     s.k_chunk = gemm.k_chunk;
     if (pass == Pass::input_gradient)
         gemm.groups[2] = uint32_t(phases);
     l.dispatch({.shader = find_shader(name + gemm.suffix),
                 .constants = constants,
                 .buffers = {a, b, bias ? bias : b, target},
+                .texels = gemm.texels,
                 .push = push_words(s),
                 .groups = gemm.groups,
                 .name = name});

@@ -8,37 +8,43 @@ namespace {
 
 uint64_t divide_up(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
 
-// The barrier-free subgroup tile is for lavapipe: there a barrier costs a coroutine switch per work item, and the
-// broadcast saves loads. GPUs get the shared-memory tile, and so does SwiftShader, whose compiler keeps no array in
+// The barrier-free subgroup tile is for lavapipe: there a barrier costs a coroutine switch per work item, and texel
+// fetches and the broadcast save loads. GPUs get the shared-memory tile, and so does SwiftShader, whose compiler keeps no array in
 // registers: it runs the shared-memory tile three times as fast.
 bool use_subgroup_driver(const Caps& caps) {
     bool known_size = caps.subgroup_size == 4 || caps.subgroup_size == 8 || caps.subgroup_size == 16;
-    return caps.is_cpu() && caps.vendor_id == VK_VENDOR_ID_MESA && caps.subgroup && known_size;
+    return caps.is_cpu() && caps.vendor_id == VK_VENDOR_ID_MESA && caps.subgroup && known_size &&
+           caps.max_texels >= caps.max_storage_range / 4;
 }
 
 } // namespace
 
-Gemm choose_gemm(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, bool may_split) {
+Gemm choose_gemm(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, GemmReads reads, bool may_split) {
     Gemm gemm;
     uint64_t wanted_groups = 0, k_step = 0;
     if (use_subgroup_driver(caps)) {
         uint32_t lanes = caps.subgroup_size;
-        // 256 sums a lane, measured on lavapipe: more would fill its first cache and take seconds to compile.
-        uint32_t columns = n > lanes * 4 ? 8 : n > lanes ? 4 : 1;
+        // 256 sums a lane, measured on lavapipe: fewer load more for each product, more take seconds to compile.
+        uint32_t columns = n > lanes * 4 && lanes < 16 ? 8 : n > lanes ? 4 : 1;
+        if (columns == 1 && reads.b == Read::along_side)
+            reads.b = Read::single;
         uint32_t rows = columns < 8 && m >= 256 ? 64 : m > lanes ? 32 : lanes;
+        if (reads.a == Read::along_side)
+            rows = std::max(rows, 4 * lanes);
         gemm.suffix = "_subgroup";
-        gemm.constants = {lanes, rows, columns};
+        gemm.constants = {lanes, rows, columns, uint32_t(reads.a), uint32_t(reads.b)};
+        gemm.texels = {reads.a == Read::single ? 1u : 4u, reads.b == Read::single ? 1u : 4u};
         gemm.tile_m = rows;
         gemm.tile_n = lanes * columns;
         wanted_groups = 16; // software devices have few cores; some slack evens the load
-        k_step = 1;
+        k_step = 4;
     } else {
         // 64x64 needs 256 work items and two panels of 16x65 floats; smaller problems and devices take 32x32 with 64.
         bool room = caps.max_invocations >= 256 && caps.max_shared_bytes >= 2 * 16 * 65 * 4;
         bool large = room && m > 32 && n > 32 && divide_up(m, 64) * divide_up(n, 64) >= 16;
         uint32_t tile = large ? 64 : 32;
         gemm.suffix = "_tile";
-        gemm.constants = {tile * tile / 16, tile, tile};
+        gemm.constants = {tile * tile / 16, tile, tile, 0, 0};
         gemm.tile_m = gemm.tile_n = tile;
         wanted_groups = 256;
         k_step = 16;

@@ -5,9 +5,17 @@
 
 namespace vkvae {
 
+// Which neighbours in memory one load may bring, as in gemm.glsl: single numbers, four of k (k from a multiple of 4), or
+// four rows of A or columns of B (from a multiple of 4).
+enum class Read : uint32_t { single, along_k, along_side };
+struct GemmReads {
+    Read a, b;
+};
+
 struct Gemm {
     std::string suffix;              // "_subgroup" or "_tile"
-    std::vector<uint32_t> constants; // specialization constants 0 to 2; the kernel's own start at 3
+    std::vector<uint32_t> constants; // specialization constants 0 to 4; the kernel's own start at 5
+    std::vector<uint32_t> texels;    // of the bindings 0 (A) and 1 (B), if they are texel buffers
     uint32_t tile_m = 0, tile_n = 0;
     uint32_t slices = 1, k_chunk = 0; // split of k; slices > 1 leaves partial sums
     std::array<uint32_t, 3> groups = {1, 1, 1};
@@ -15,7 +23,7 @@ struct Gemm {
 
 // For C (m, n) = sum over k. `batches` products of that size share the dispatch along z (phases of a convolution).
 // With may_split, long sums that leave the device idle are split into slices of k, always the same for one shape.
-Gemm choose_gemm(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, bool may_split);
+Gemm choose_gemm(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, GemmReads reads, bool may_split);
 
 // sum, mean or max over the middle of x (outer, axis, inner) -> y (outer, inner), times `factor`.
 enum class ReduceOp : uint32_t { sum, max, sum_of_squares };

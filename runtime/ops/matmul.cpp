@@ -17,12 +17,13 @@ struct MatmulShape {
 void lower_matmul(Lowering& l, Tensor a, Tensor b, Tensor bias, Tensor c, const MatmulShape& s, bool ta, bool tb,
                   Activation activation) {
     bool plain = !bias && activation == Activation::none;
-    Gemm gemm = choose_gemm(l.caps, s.m, s.n, s.k, plain);
+    GemmReads reads = {ta ? (s.m % 4 == 0 ? Read::along_side : Read::single) : (s.k % 4 == 0 ? Read::along_k : Read::single),
+                       tb ? (s.k % 4 == 0 ? Read::along_k : Read::single) : (s.n % 4 == 0 ? Read::along_side : Read::single)};
+    Gemm gemm = choose_gemm(l.caps, s.m, s.n, s.k, reads, plain);
     bool split = gemm.slices > 1;
     Tensor target = split ? l.scratch({gemm.slices, int64_t(s.m), int64_t(s.n)}, "partial sums") : c;
     std::vector<uint32_t> constants = gemm.constants;
-    constants.insert(constants.end(), {uint32_t(ta), uint32_t(tb), uint32_t(bool(bias)), uint32_t(activation),
-                                       uint32_t(!tb && s.n % 4 == 0)});
+    constants.insert(constants.end(), {uint32_t(ta), uint32_t(tb), uint32_t(bool(bias)), uint32_t(activation)});
     struct Push {
         uint32_t m, n, k, k_chunk;
     } push = {uint32_t(s.m), uint32_t(s.n), uint32_t(s.k), gemm.k_chunk};
@@ -30,6 +31,7 @@ void lower_matmul(Lowering& l, Tensor a, Tensor b, Tensor bias, Tensor c, const 
     l.dispatch({.shader = find_shader(name),
                 .constants = constants,
                 .buffers = {a, b, bias ? bias : b, target},
+                .texels = gemm.texels,
                 .push = push_words(push),
                 .groups = gemm.groups,
                 .name = concat_text("matmul_", ta ? "t" : "n", tb ? "t" : "n")});

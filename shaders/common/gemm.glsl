@@ -1,73 +1,112 @@
 // One matrix product driver for matmul and all convolutions (implicit GEMM): C[M,N] = sum over k of A[M,K] B[K,N].
 //
 // The including kernel defines what the matrices are, as functions:
-//   Row  row_state(uint m)            what load_a needs to know of row m, computed once
-//   Tap  tap_state(uint k)            what load_a and b_at_tap need to know of k
-//   void advance(inout Tap tap)       to k + 1, without the divisions of tap_state
-//   float load_a(Row row, Tap tap)    A[m,k], 0 where the tap is outside
-//   uint b_at_tap(Tap tap), uint b_at_column(uint n)    B[k,n] = b_data[b_at_tap + b_at_column]
-//   B_IS_VECTOR                       true if four columns from a multiple of 4 on are one element of b_vectors
+//   Row  row_state(uint m)            what a_at needs to know of row m, computed once
+//   Tap  tap_state(uint k)            what a_at and b_at_tap need to know of k
+//   void advance(inout Tap tap, uint by)    to k + by, without the divisions of tap_state; by is 1, or 4 in a QUADS loop
+//   int  a_at(Row row, Tap tap)       where A[m,k] is in memory, -1 where it is 0 (outside the picture)
+//   uint b_at_tap(Tap tap), uint b_at_column(uint n)    B[k,n] is at b_at_tap + b_at_column
+//   uint b_step()                     from B[k,n] to B[k+1,n] inside four k that start at a multiple of 4
 //   void store_c(uint m, uint n, float value)
 // and the bounds gemm_m, gemm_n, gemm_k (the slice [k_begin, k_end) of this workgroup is given to gemm()).
-// Loads get clamped m, n and k < gemm_k: every index they see is valid.
+// The functions get m and n clamped to the matrix and k < gemm_k: every index they see is valid.
 //
 // Two drivers:
-//   SUBGROUP  One subgroup a workgroup, no shared memory, no barrier: for software devices. There a barrier turns the
-//             kernel into coroutines, a load costs a dozen instructions and two branches per lane and component, and a
-//             loop that outgrows the instruction cache is slow. So the tile is large, TILE_M rows by LANES * COLUMNS
-//             columns, and the loop over k is short: each lane loads A of its rows and B of its columns, and
-//             subgroupBroadcast hands A round.
+//   SUBGROUP  One subgroup a workgroup, no shared memory, no barrier: for lavapipe, where a barrier turns the kernel into
+//             coroutines. What costs there, read in its machine code: a load from a storage buffer is a dozen
+//             instructions and two branches for each lane and number; a texel fetch is one call of 60 instructions that
+//             brings four numbers to each of 8 lanes. And a variable that lives through a loop is loaded, blended with
+//             the execution mask and stored on each round. So A and B are texel buffers, read four numbers at a time,
+//             four k a round, each sum is touched once a round, and subgroupBroadcast hands A round.
 //   else      The classic shared-memory tile for GPUs: TILE_M x TILE_N, (TILE_M/4)*(TILE_N/4) work items of 4 x 4.
 
 #ifdef SUBGROUP
 
 layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint LANES = 8;   // the subgroup's size
-layout(constant_id = 1) const uint TILE_M = 32; // rows of a tile, a multiple of LANES
-layout(constant_id = 2) const uint COLUMNS = 8; // neighbouring columns of a lane
+layout(constant_id = 1) const uint TILE_M = 32; // rows of a tile, a multiple of LANES, of 4 LANES if A is read along m
+layout(constant_id = 2) const uint COLUMNS = 8; // neighbouring columns of a lane, a multiple of 4 if B is read along n
+// Which four neighbours in memory one fetch brings; a texel is then four floats, else one.
+const uint SINGLE = 0, ALONG_K = 1, ALONG_SIDE = 2; // of k; of m for A, of n for B
+layout(constant_id = 3) const uint A_READ = SINGLE;
+layout(constant_id = 4) const uint B_READ = SINGLE;
+const uint GROUPS = TILE_M / LANES;
+const bool QUADS = A_READ == ALONG_K && B_READ != SINGLE; // four k are one step of the tap
 
 uint gemm_tile_m() { return TILE_M; }
 uint gemm_tile_n() { return LANES * COLUMNS; }
 
-// Row i LANES + source of the tile, whose A is in the lane `source`; subgroupBroadcast wants a constant.
+vec4 a_fetch(Row row, Tap tap) {
+    int at = a_at(row, tap);
+    vec4 texel = texelFetch(a_texels, A_READ == SINGLE ? max(at, 0) : max(at, 0) / 4);
+    return at < 0 ? vec4(0.0) : texel;
+}
+vec4 b_fetch(uint at) { return texelFetch(b_texels, int(B_READ == SINGLE ? at : at / 4)); }
+
+// Row `group` LANES + source; subgroupBroadcast wants a constant.
 #define ADD_ROW(source)                                                                                                \
     {                                                                                                                  \
-        float x = subgroupBroadcast(a, source);                                                                        \
-        [[unroll]] for (uint c = 0; c < COLUMNS; c++)                                                                  \
-            acc[(i * LANES + source) * COLUMNS + c] += x * b[c];                                                       \
+        vec4 x = subgroupBroadcast(a[g], source);                                                                      \
+        [[unroll]] for (uint c = 0; c < COLUMNS; c++) {                                                                \
+            float sum = acc[(g * LANES + source) * COLUMNS + c];                                                       \
+            sum += x[0] * b[c][0];                                                                                     \
+            sum += x[1] * b[c][1];                                                                                     \
+            sum += x[2] * b[c][2];                                                                                     \
+            sum += x[3] * b[c][3];                                                                                     \
+            acc[(g * LANES + source) * COLUMNS + c] = sum;                                                             \
+        }                                                                                                              \
     }
 
 void gemm(uint tile_m, uint tile_n, uint k_begin, uint k_end) {
     uint lane = gl_SubgroupInvocationID;
     uint m0 = tile_m * TILE_M, n0 = tile_n * gemm_tile_n() + lane * COLUMNS;
     uint m_last = gemm_m() - 1, n_last = gemm_n() - 1;
-    bool vectors = B_IS_VECTOR && COLUMNS % 4 == 0;
-    Row rows[TILE_M / LANES];
+    Row rows[GROUPS]; // read along m, every fourth is the first of four rows, and the others are not used
     uint at_column[COLUMNS];
     float acc[TILE_M * COLUMNS];
-    [[unroll]] for (uint i = 0; i < TILE_M / LANES; i++)
-        rows[i] = row_state(min(m0 + i * LANES + lane, m_last));
+    [[unroll]] for (uint g = 0; g < GROUPS; g++)
+        rows[g] = row_state(A_READ == ALONG_SIDE ? min(m0 + g * LANES + lane * 4, m_last - 3)
+                                                 : min(m0 + g * LANES + lane, m_last));
     [[unroll]] for (uint c = 0; c < COLUMNS; c++)
-        at_column[c] = b_at_column(min(n0 + c, vectors ? n_last - 3 : n_last));
+        at_column[c] = b_at_column(min(n0 + c, B_READ == ALONG_SIDE ? n_last - 3 : n_last));
     [[unroll]] for (uint i = 0; i < TILE_M * COLUMNS; i++)
         acc[i] = 0.0;
 
     Tap tap = tap_state(k_begin);
-    [[dont_unroll]] for (uint k = k_begin; k < k_end; k++) {
-        float b[COLUMNS];
-        uint at_tap = b_at_tap(tap);
-        if (vectors) {
-            [[unroll]] for (uint c = 0; c < COLUMNS; c += 4) {
-                vec4 four = b_vectors[(at_tap + at_column[c]) / 4];
-                [[unroll]] for (uint j = 0; j < 4; j++)
-                    b[c + j] = four[j];
+    [[dont_unroll]] for (uint k = k_begin; k < k_end; k += 4) {
+        vec4 a[GROUPS];  // [group][k]
+        vec4 b[COLUMNS]; // [column][k]
+        [[unroll]] for (uint j = 0; j < 4; j++) {
+            bool first = j == 0, inside = QUADS || k + j < k_end; // past the end A is 0 and the tap stays
+            [[unroll]] for (uint g = 0; g < GROUPS; g++) {
+                if (A_READ == ALONG_K && first)
+                    a[g] = a_fetch(rows[g], tap);
+                if (A_READ == SINGLE)
+                    a[g][j] = inside ? a_fetch(rows[g], tap).x : 0.0;
+                if (A_READ == ALONG_SIDE && g % 4 == 0) {
+                    vec4 four = a_fetch(rows[g], tap);
+                    [[unroll]] for (uint e = 0; e < 4; e++)
+                        a[g + e][j] = inside ? four[e] : 0.0;
+                }
             }
-        } else {
-            [[unroll]] for (uint c = 0; c < COLUMNS; c++)
-                b[c] = b_data[at_tap + at_column[c]];
+            uint at_tap = b_at_tap(tap) + (QUADS ? j * b_step() : 0);
+            [[unroll]] for (uint c = 0; c < COLUMNS; c++) {
+                if (B_READ == ALONG_K && first)
+                    b[c] = b_fetch(at_tap + at_column[c]);
+                if (B_READ == SINGLE)
+                    b[c][j] = b_fetch(at_tap + at_column[c]).x;
+                if (B_READ == ALONG_SIDE && c % 4 == 0) {
+                    vec4 four = b_fetch(at_tap + at_column[c]);
+                    [[unroll]] for (uint e = 0; e < 4; e++)
+                        b[c + e][j] = four[e];
+                }
+            }
+            if (!QUADS && k + j + 1 < k_end)
+                advance(tap, 1);
         }
-        [[unroll]] for (uint i = 0; i < TILE_M / LANES; i++) {
-            float a = load_a(rows[i], tap);
+        if (QUADS)
+            advance(tap, 4);
+        [[unroll]] for (uint g = 0; g < GROUPS; g++) {
             ADD_ROW(0) ADD_ROW(1) ADD_ROW(2) ADD_ROW(3)
             if (LANES > 4) {
                 ADD_ROW(4) ADD_ROW(5) ADD_ROW(6) ADD_ROW(7)
@@ -76,11 +115,11 @@ void gemm(uint tile_m, uint tile_n, uint k_begin, uint k_end) {
                 ADD_ROW(8) ADD_ROW(9) ADD_ROW(10) ADD_ROW(11) ADD_ROW(12) ADD_ROW(13) ADD_ROW(14) ADD_ROW(15)
             }
         }
-        advance(tap);
     }
     // A loop that stays one: unrolled, the stores would be most of the kernel's code and of its compile time.
     [[dont_unroll]] for (uint i = 0; i < TILE_M * COLUMNS; i++) {
-        uint m = m0 + i / COLUMNS, n = n0 + i % COLUMNS;
+        uint g = i / COLUMNS / LANES, source = i / COLUMNS % LANES, n = n0 + i % COLUMNS;
+        uint m = m0 + (A_READ == ALONG_SIDE ? (g / 4 * LANES + source) * 4 + g % 4 : g * LANES + source);
         if (m <= m_last && n <= n_last)
             store_c(m, n, acc[i]);
     }
@@ -103,6 +142,12 @@ const uint TILE_K = 16;
 // One column of padding: rows of 64 floats would all start in the same bank.
 shared float shared_a[TILE_K * (TILE_M + 1)];
 shared float shared_b[TILE_K * (TILE_N + 1)];
+
+float load_a(Row row, Tap tap) {
+    int at = a_at(row, tap);
+    float value = a_data[max(at, 0)];
+    return at < 0 ? 0.0 : value;
+}
 
 uint gemm_tile_m() { return TILE_M; }
 uint gemm_tile_n() { return TILE_N; }

@@ -19,9 +19,8 @@
 #extension GL_KHR_shader_subgroup_ballot : require
 #endif
 
-layout(constant_id = 3) const bool HAS_BIAS = false;
-layout(constant_id = 4) const uint ACTIVATION = 0;
-layout(constant_id = 5) const bool B_IS_VECTOR = false; // B's rows are whole vec4s
+layout(constant_id = 5) const bool HAS_BIAS = false;
+layout(constant_id = 6) const uint ACTIVATION = 0;
 
 layout(push_constant) uniform Push {
     uint batch, h, w, c;
@@ -30,9 +29,13 @@ layout(push_constant) uniform Push {
     int pad_top, pad_left;
     uint k_chunk;
 };
+#ifdef SUBGROUP
+layout(set = 0, binding = 0) uniform samplerBuffer a_texels;
+layout(set = 0, binding = 1) uniform samplerBuffer b_texels;
+#else
 layout(set = 0, binding = 0) readonly restrict buffer A { float a_data[]; };
 layout(set = 0, binding = 1) readonly restrict buffer B { float b_data[]; };
-layout(set = 0, binding = 1) readonly restrict buffer B4 { vec4 b_vectors[]; };
+#endif
 layout(set = 0, binding = 2) readonly restrict buffer Bias { float bias[]; };
 layout(set = 0, binding = 3) writeonly restrict buffer Result { float result[]; };
 
@@ -44,13 +47,13 @@ float finish(uint column, float value) {
     return activate(ACTIVATION, value);
 }
 
-// A position of the picture that a tap is added to, and a tap; `at` are offsets into a_data.
+// A position of the picture that a tap is added to, and a tap; `at` are offsets into A.
 struct Pixel {
     int at, y, x;
 };
 struct Offset {
     int at, y, x, channel;
-    uint index; // into b_data, before the column
+    uint index; // into B, before the column
 };
 
 Pixel output_pixel(uint index) { // (n, oy, ox): the corner of its window in x
@@ -62,10 +65,8 @@ Offset kernel_tap(uint index) { // (r, s, c)
     uint channel = index % c, s = index / c % kw, r = index / c / kw;
     return Offset(int((r * w + s) * c + channel), int(r), int(s), int(channel), index * o);
 }
-float load_inside(int y, int x, uint height, uint width, int at) {
-    bool inside = uint(y) < height && uint(x) < width; // negative numbers become large
-    float value = a_data[inside ? at : 0];
-    return inside ? value : 0.0;
+int at_inside(int y, int x, uint height, uint width, int at) {
+    return uint(y) < height && uint(x) < width ? at : -1; // negative numbers become large
 }
 
 #if defined(FORWARD)
@@ -77,10 +78,11 @@ uint gemm_n() { return o; }
 uint gemm_k() { return kh * kw * c; }
 Row row_state(uint row) { return output_pixel(row); }
 Tap tap_state(uint tap) { return kernel_tap(tap); }
-void advance(inout Tap tap) { // (r, s, c), c first
-    tap.index += o;
-    tap.at++;
-    if (++tap.channel < int(c))
+void advance(inout Tap tap, uint by) { // (r, s, c), c first
+    tap.index += by * o;
+    tap.at += int(by);
+    tap.channel += int(by);
+    if (tap.channel < int(c))
         return;
     tap.channel = 0;
     if (++tap.x < int(kw))
@@ -89,9 +91,10 @@ void advance(inout Tap tap) { // (r, s, c), c first
     tap.y++;
     tap.at += (int(w) - int(kw)) * int(c);
 }
-float load_a(Row row, Tap tap) { return load_inside(row.y + tap.y, row.x + tap.x, h, w, row.at + tap.at); }
+int a_at(Row row, Tap tap) { return at_inside(row.y + tap.y, row.x + tap.x, h, w, row.at + tap.at); }
 uint b_at_tap(Tap tap) { return tap.index; }
 uint b_at_column(uint column) { return column; }
+uint b_step() { return o; }
 void store_c(uint row, uint column, float value) { result[row * o + column] = finish(column, value); }
 
 #elif defined(WEIGHT_GRADIENT)
@@ -107,7 +110,7 @@ uint gemm_n() { return o; }
 uint gemm_k() { return batch * oh * ow; }
 Row row_state(uint row) { return kernel_tap(row); }
 Tap tap_state(uint tap) { return Tap(output_pixel(tap), tap * o); }
-void advance(inout Tap tap) { // (n, oy, ox), ox first
+void advance(inout Tap tap, uint by) { // (n, oy, ox), ox first; by is 1
     int step = int(stride), row = int(w * c);
     tap.index += o;
     tap.pixel.x += step;
@@ -122,11 +125,12 @@ void advance(inout Tap tap) { // (n, oy, ox), ox first
     tap.pixel.y = -pad_top;
     tap.pixel.at += (int(h) - int(oh) * step) * row;
 }
-float load_a(Row row, Tap tap) {
-    return load_inside(row.y + tap.pixel.y, row.x + tap.pixel.x, h, w, row.at + tap.pixel.at);
+int a_at(Row row, Tap tap) {
+    return at_inside(row.y + tap.pixel.y, row.x + tap.pixel.x, h, w, row.at + tap.pixel.at);
 }
 uint b_at_tap(Tap tap) { return tap.index; }
 uint b_at_column(uint column) { return column; }
+uint b_step() { return o; }
 void store_c(uint row, uint column, float value) {
     result[(gl_WorkGroupID.z * gemm_m() + row) * o + column] = value;
 }
@@ -166,10 +170,11 @@ Tap tap_state(uint tap) {
     return Offset(int(channel) - int((ty * ow + tx) * o), int(ty), int(tx), int(channel),
                   (r * kw + s) * c * o + channel);
 }
-void advance(inout Tap tap) { // (ty, tx, channel), channel first
-    tap.index++;
-    tap.at++;
-    if (++tap.channel < int(o))
+void advance(inout Tap tap, uint by) { // (ty, tx, channel), channel first
+    tap.index += by;
+    tap.at += int(by);
+    tap.channel += int(by);
+    if (tap.channel < int(o))
         return;
     uint taps = taps_of(phase_x(), kw), tap_size = stride * c * o;
     tap.channel = 0;
@@ -182,9 +187,10 @@ void advance(inout Tap tap) { // (ty, tx, channel), channel first
     tap.index += (kw - taps) * tap_size;
     tap.at += (int(taps) - int(ow)) * int(o);
 }
-float load_a(Row row, Tap tap) { return load_inside(row.y - tap.y, row.x - tap.x, oh, ow, row.at + tap.at); }
+int a_at(Row row, Tap tap) { return at_inside(row.y - tap.y, row.x - tap.x, oh, ow, row.at + tap.at); }
 uint b_at_tap(Tap tap) { return tap.index; }
 uint b_at_column(uint column) { return column * o; }
+uint b_step() { return 1; }
 void store_c(uint row, uint column, float value) {
     uvec3 p = input_pixel(row);
     result[((p.x * h + p.y) * w + p.z) * c + column] = finish(column, value);

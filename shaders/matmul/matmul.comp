@@ -11,18 +11,21 @@
 #extension GL_KHR_shader_subgroup_ballot : require
 #endif
 
-layout(constant_id = 3) const bool TRANS_A = false;
-layout(constant_id = 4) const bool TRANS_B = false;
-layout(constant_id = 5) const bool HAS_BIAS = false;
-layout(constant_id = 6) const uint ACTIVATION = 0;
-layout(constant_id = 7) const bool B_IS_VECTOR = false; // (K, N) stored, N a multiple of 4
+layout(constant_id = 5) const bool TRANS_A = false;
+layout(constant_id = 6) const bool TRANS_B = false;
+layout(constant_id = 7) const bool HAS_BIAS = false;
+layout(constant_id = 8) const uint ACTIVATION = 0;
 
 layout(push_constant) uniform Push {
     uint m, n, k, k_chunk;
 };
+#ifdef SUBGROUP
+layout(set = 0, binding = 0) uniform samplerBuffer a_texels;
+layout(set = 0, binding = 1) uniform samplerBuffer b_texels;
+#else
 layout(set = 0, binding = 0) readonly restrict buffer A { float a_data[]; };
 layout(set = 0, binding = 1) readonly restrict buffer B { float b_data[]; };
-layout(set = 0, binding = 1) readonly restrict buffer B4 { vec4 b_vectors[]; };
+#endif
 layout(set = 0, binding = 2) readonly restrict buffer Bias { float bias[]; };
 layout(set = 0, binding = 3) writeonly restrict buffer C { float c_data[]; };
 
@@ -36,10 +39,11 @@ uint gemm_n() { return n; }
 uint gemm_k() { return k; }
 Row row_state(uint row) { return TRANS_A ? row : row * k; }
 Tap tap_state(uint tap) { return tap; }
-void advance(inout Tap tap) { tap++; }
-float load_a(Row row, Tap tap) { return a_data[TRANS_A ? tap * m + row : row + tap]; }
+void advance(inout Tap tap, uint by) { tap += by; }
+int a_at(Row row, Tap tap) { return int(TRANS_A ? tap * m + row : row + tap); }
 uint b_at_tap(Tap tap) { return TRANS_B ? tap : tap * n; }
 uint b_at_column(uint column) { return TRANS_B ? column * k : column; }
+uint b_step() { return TRANS_B ? 1 : n; }
 void store_c(uint row, uint column, float value) {
     if (HAS_BIAS)
         value += bias[column];

@@ -43,7 +43,8 @@ struct Caps {
     uint64_t max_allocation = 0;         // ALLOCATION       bytes in one memory allocation
     uint64_t max_push_bytes = 0;         // PUSH             push constants
     uint64_t max_storage_buffers = 0;    // STORAGE_BUFFERS  bindings of one kernel
-    uint64_t storage_align = 256;        // -                of a storage binding's offset
+    uint64_t max_texels = 0;             // TEXELS           elements of one texel buffer
+    uint64_t storage_align = 256;        // -                of the offset of a storage or texel buffer
     uint64_t uniform_align = 256;        // -                of a dynamic uniform offset
     uint64_t heap_bytes = 0;             // HEAP             device-local memory, or its budget where known
     uint64_t max_uniform_range = 0;      // -
@@ -131,10 +132,12 @@ struct Shader {
 };
 
 // The interface of a shader, read from its SPIR-V: the GLSL is the only place where it is written down.
-// Set 0 holds storage buffers at bindings 0..n-1; set 1 binding 0, if present, is the StepParams block.
+// Set 0 holds storage buffers and read-only texel buffers (samplerBuffer) at bindings 0..n-1; set 1 binding 0, if
+// present, is the StepParams block.
 struct ShaderInterface {
     struct Binding {
         bool reads = true, writes = true;
+        bool texels = false;
     };
     std::vector<Binding> bindings;
     bool uses_step = false;

@@ -68,6 +68,7 @@ struct Dispatch {
     Shader shader;
     std::vector<uint32_t> constants;  // specialization constants 0..n-1; 0 is the workgroup size along x
     std::vector<Tensor> buffers;      // bindings 0..n-1
+    std::vector<uint32_t> texels;     // of a binding that is a samplerBuffer: elements in one texel, 1 or 4
     std::vector<uint32_t> push;       // push constants, as words
     std::array<uint32_t, 3> groups = {1, 1, 1};
     std::string name;                 // for profiles: the shader, or what lowering calls it
