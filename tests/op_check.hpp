@@ -1,6 +1,7 @@
 // One OpCase says what an operation computes; check() holds the GPU to it:
 //   forward against the double reference, gradients against differences of that reference; the same bits from a second
-//   run and from a plan with or without memory sharing; nothing written outside of inputs and gradients.
+//   run and from a plan with or without memory sharing, the same numbers without fusion; nothing written outside of
+//   inputs and gradients.
 #pragma once
 
 #include "device.hpp"
@@ -212,6 +213,21 @@ inline void check(const OpCase& c) {
         apart.write(g.seed, std::span<const float>(seed));
     apart.run(c.step);
     CHECK_MESSAGE(read_result(apart, g).bits() == result.bits(), "without sharing memory the bits differ");
+
+    // Kernel by kernel: not the same bits, as a compiler may contract across what fusion joins.
+    PlanOptions unfused = plan_options();
+    unfused.fuse = false;
+    Plan steps_apart(device, g.graph, unfused);
+    for (size_t i = 0; i < values.size(); i++)
+        steps_apart.write(g.inputs[i], std::span<const float>(values[i]));
+    if (g.seed)
+        steps_apart.write(g.seed, std::span<const float>(seed));
+    steps_apart.run(c.step);
+    OpResult alone = read_result(steps_apart, g);
+    check_close("without fusion", alone.y, to_double(result.y), c.tolerance, c.nmse);
+    for (size_t k = 0; k < alone.gradients.size(); k++)
+        check_close(concat_text("gradient ", k, " without fusion"), alone.gradients[k],
+                    to_double(result.gradients[k]), c.gradient_tolerance, c.gradient_tolerance * c.gradient_tolerance);
 
     check_close("forward", result.y, c.formula(exact), c.tolerance, c.nmse);
     Values weights = to_double(seed);

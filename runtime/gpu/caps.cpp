@@ -184,7 +184,8 @@ Caps read_caps(const Functions& fn, VkPhysicalDevice device, uint32_t instance_v
     // or the only one there is. Intel reports 32 and compiles SIMD16 otherwise.
     bool size_certain = caps.subgroup_size_control || caps.is_cpu() ||
                         (size_control_known && sizes.minSubgroupSize == sizes.maxSubgroupSize);
-    VkSubgroupFeatureFlags needed = VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_BALLOT_BIT;
+    VkSubgroupFeatureFlags needed =
+        VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_BALLOT_BIT | VK_SUBGROUP_FEATURE_SHUFFLE_BIT;
     caps.subgroup = size_certain && (subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) &&
                     (subgroup.supportedOperations & needed) == needed;
     return caps;

@@ -30,7 +30,8 @@ Tensor accumulate(Graph& g, Tensor a, Tensor b) {
                    };
                    l.each("add", count, {}, {a, b, y}, Push{count, count});
                },
-           .adjoint = {}});
+           .adjoint = {},
+           .step = {.kind = Step::add, .operand = b}});
     return y;
 }
 

@@ -7,6 +7,7 @@
 
 #include "gpu/shader.hpp"
 #include "gpu/submit.hpp"
+#include "graph/fuse.hpp"
 #include "graph/schedule.hpp"
 
 namespace vkvae {
@@ -97,8 +98,9 @@ Plan::Plan(Device& device, const Graph& graph, PlanOptions options) : state_(std
     require(options.max_steps > 0, "a plan needs room for at least one step");
     s.options = options;
     Lowering lowering(device.caps(), graph);
-    for (const Node& node : graph.nodes()) {
+    for (const Node& node : options.fuse ? fuse_nodes(graph) : graph.nodes()) {
         try {
+            lowering.node = &node;
             if (node.lower)
                 node.lower(lowering);
         } catch (const Error& error) {

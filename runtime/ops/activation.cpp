@@ -38,7 +38,8 @@ Tensor activate(Graph& g, Tensor x, Activation activation) {
            .in = {x},
            .out = {y},
            .lower = [=](Lowering& l) { l.each("activation", count, {uint32_t(activation)}, {x, y}, Push{count}); },
-           .adjoint = [=](Adjoint& d) { d.dx[0] = activation_gradient(d.graph, d.dy[0], x, y, activation); }});
+           .adjoint = [=](Adjoint& d) { d.dx[0] = activation_gradient(d.graph, d.dy[0], x, y, activation); },
+           .step = {.kind = Step::activation, .function = uint32_t(activation)}});
     return y;
 }
 
@@ -56,7 +57,8 @@ Tensor activation_gradient(Graph& g, Tensor dy, Tensor x, Tensor y, Activation a
                [=](Lowering& l) {
                    l.each("activation_gradient", count, {uint32_t(activation)}, {dy, input, y, dx}, Push{count});
                },
-           .adjoint = {}});
+           .adjoint = {},
+           .step = {.kind = Step::activation_gradient, .function = uint32_t(activation), .operand = input}});
     return dx;
 }
 

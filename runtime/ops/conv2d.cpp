@@ -3,8 +3,8 @@
 //   y = conv(x, w)             forward          dx = conv^T(dy, w)    input gradient
 //   x = conv^T(y, w)           input gradient   dy = conv(dx, w)      forward
 //   dw = x (*) dy              weight gradient of both; db = sum of the output's gradient over all positions
-#include "ops/activation.hpp"
 #include "ops/gemm.hpp"
+#include "vkvae/ops.hpp"
 
 #include <algorithm>
 
@@ -22,8 +22,7 @@ struct Geometry {
 
 enum class Pass { forward, input_gradient, weight_gradient };
 
-void lower_conv(Lowering& l, Pass pass, Geometry s, Tensor a, Tensor b, Tensor bias, Tensor result,
-                Activation activation) {
+void lower_conv(Lowering& l, Pass pass, Geometry s, Tensor a, Tensor b, Tensor bias, Tensor result) {
     uint64_t m = 0, n = s.o, k = 0, phases = 1;
     const char* name = "";
     auto four = [](uint32_t channels, Read read) { return channels % 4 == 0 ? read : Read::single; };
@@ -50,21 +49,22 @@ void lower_conv(Lowering& l, Pass pass, Geometry s, Tensor a, Tensor b, Tensor b
         reads = {four(s.o, Read::along_k), four(s.o, Read::along_k)};
         break;
     }
-    Gemm gemm = choose_gemm(l.caps, m, n, k, reads, pass == Pass::weight_gradient);
+    Gemm gemm = choose_gemm(l.caps, m, n, k, reads, pass == Pass::weight_gradient && l.node->steps.empty());
     bool split = gemm.slices > 1;
     Tensor target = split ? l.scratch({gemm.slices, int64_t(m), int64_t(n)}, "partial sums") : result;
-    std::vector<uint32_t> constants = gemm.constants;
-    constants.insert(constants.end(), {uint32_t(bool(bias)), uint32_t(activation)});
     s.k_chunk = gemm.k_chunk;
     if (pass == Pass::input_gradient)
         gemm.groups[2] = uint32_t(phases);
-    l.dispatch({.shader = find_shader(name + gemm.suffix),
-                .constants = constants,
-                .buffers = {a, b, bias ? bias : b, target},
-                .texels = gemm.texels,
-                .push = push_words(s),
-                .groups = gemm.groups,
-                .name = name});
+    Dispatch d = {.shader = find_shader(name + gemm.suffix),
+                  .constants = gemm.constants,
+                  .buffers = {a, b},
+                  .texels = gemm.texels,
+                  .push = push_words(s),
+                  .groups = gemm.groups,
+                  .name = name};
+    d.constants.insert(d.constants.end(), {0, 0});
+    add_epilogue(l, gemm, bias, target, n, d);
+    l.dispatch(std::move(d));
     if (split)
         lower_reduce(l, target, result, ReduceOp::sum, 1, gemm.slices, m * n, 1);
 }
@@ -75,15 +75,14 @@ Tensor add_pass(Graph& g, Pass pass, const Geometry& s, Tensor a, Tensor b, Shap
     g.add({.op = names[int(pass)],
            .in = {a, b},
            .out = {result},
-           .lower = [=](Lowering& l) { lower_conv(l, pass, s, a, b, {}, result, Activation::none); },
-           .adjoint = {}});
+           .lower = [=](Lowering& l) { lower_conv(l, pass, s, a, b, {}, result); },
+           .adjoint = {},
+           .takes_steps = true});
     return result;
 }
 
 // `forward` says whether the layer runs the geometry from x to y (conv2d) or from y to x (conv_transpose2d).
 Tensor conv_layer(Graph& g, bool forward, const Geometry& s, Tensor in, Tensor w, Tensor bias, Activation activation) {
-    if (!derivative_from_output(activation))
-        return activate(g, conv_layer(g, forward, s, in, w, bias, Activation::none), activation);
     Shape x_shape = {s.batch, s.h, s.w, s.c}, y_shape = {s.batch, s.oh, s.ow, s.o};
     Tensor out = g.tensor(forward ? y_shape : x_shape, forward ? "conv2d" : "conv_transpose2d");
     std::vector<Tensor> inputs = {in, w};
@@ -96,22 +95,23 @@ Tensor conv_layer(Graph& g, bool forward, const Geometry& s, Tensor in, Tensor w
            .lower =
                [=](Lowering& l) {
                    Pass pass = forward ? Pass::forward : Pass::input_gradient;
-                   lower_conv(l, pass, s, in, w, bias, out, activation);
+                   lower_conv(l, pass, s, in, w, bias, out);
                },
            .adjoint =
                [=](Adjoint& d) {
                    Graph& graph = d.graph;
-                   Tensor dp = activation_gradient(graph, d.dy[0], {}, out, activation);
+                   Tensor dy = d.dy[0];
                    if (d.wanted[0])
-                       d.dx[0] = forward ? add_pass(graph, Pass::input_gradient, s, dp, w, x_shape)
-                                         : add_pass(graph, Pass::forward, s, dp, w, y_shape);
+                       d.dx[0] = forward ? add_pass(graph, Pass::input_gradient, s, dy, w, x_shape)
+                                         : add_pass(graph, Pass::forward, s, dy, w, y_shape);
                    if (d.wanted[1])
-                       d.dx[1] = forward ? add_pass(graph, Pass::weight_gradient, s, in, dp, w_shape)
-                                         : add_pass(graph, Pass::weight_gradient, s, dp, in, w_shape);
+                       d.dx[1] = forward ? add_pass(graph, Pass::weight_gradient, s, in, dy, w_shape)
+                                         : add_pass(graph, Pass::weight_gradient, s, dy, in, w_shape);
                    if (bias && d.wanted[2])
-                       d.dx[2] = sum(graph, dp, 0, 3);
-               }});
-    return out;
+                       d.dx[2] = sum(graph, dy, 0, 3);
+               },
+           .takes_steps = true});
+    return activate(g, out, activation);
 }
 
 void check_layer(Graph& g, const char* name, Tensor x, Tensor w, Tensor bias, const Conv2d& o, size_t in_axis,

@@ -32,11 +32,13 @@ Tensor binary(Graph& g, const char* op, Tensor a, Tensor b, std::function<void(A
     struct Push {
         uint32_t count, period;
     } push = {uint32_t(element_count(g.shape(a))), uint32_t(element_count(g.shape(b)))};
+    bool whole_sum = std::strcmp(op, "add") == 0 && push.count == push.period;
     g.add({.op = op,
            .in = {a, b},
            .out = {y},
            .lower = [=](Lowering& l) { l.each(op, push.count, {}, {a, b, y}, push); },
-           .adjoint = std::move(adjoint)});
+           .adjoint = std::move(adjoint),
+           .step = whole_sum ? Step{.kind = Step::add, .operand = b} : Step{}});
     return y;
 }
 

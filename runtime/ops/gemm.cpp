@@ -36,6 +36,7 @@ Gemm choose_gemm(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, GemmReads
         gemm.texels = {reads.a == Read::single ? 1u : 4u, reads.b == Read::single ? 1u : 4u};
         gemm.tile_m = rows;
         gemm.tile_n = lanes * columns;
+        gemm.stores_quads = columns % 4 == 0;
         wanted_groups = 16; // software devices have few cores; some slack evens the load
         k_step = 4;
     } else {
@@ -61,6 +62,35 @@ Gemm choose_gemm(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, GemmReads
     require(y <= caps.max_group_count, "a matrix product of ", m, " x ", n, " has more tiles than the device takes");
     gemm.groups = {uint32_t(x), uint32_t(y), gemm.slices};
     return gemm;
+}
+
+void add_epilogue(const Lowering& l, const Gemm& gemm, Tensor bias, Tensor result, uint64_t n, Dispatch& d) {
+    static const char* const names[] = {"", "+activation", "+activation_gradient", "+add"};
+    const std::vector<Step>& steps = l.node->steps;
+    bool quads = n % 4 == 0 && gemm.stores_quads;
+    uint32_t texel = quads ? 4 : 1, keep = 0;
+    Tensor nothing = d.buffers[1]; // for bindings that the kernel does not touch
+    Tensor operands[2] = {nothing, nothing}, kept = result;
+    uint32_t kinds[4] = {};
+    for (uint32_t i = 0; i < steps.size(); i++) {
+        kinds[2 * i] = steps[i].kind;
+        kinds[2 * i + 1] = steps[i].function;
+        if (steps[i].operand)
+            operands[i] = steps[i].operand;
+        if (steps[i].before) {
+            kept = steps[i].before;
+            keep = i + 1;
+        }
+        d.name += names[steps[i].kind];
+        result = steps[i].result;
+    }
+    d.constants.insert(d.constants.end(),
+                       {uint32_t(bool(bias)), kinds[0], kinds[1], kinds[2], kinds[3], keep, uint32_t(quads)});
+    d.buffers.insert(d.buffers.end(), {bias ? bias : nothing, result, operands[0], operands[1], keep ? kept : result});
+    if (!d.texels.empty()) {
+        auto width = [&](Tensor t) { return t == nothing ? 1 : texel; };
+        d.texels.insert(d.texels.end(), {width(d.buffers[2]), 0, width(operands[0]), width(operands[1])});
+    }
 }
 
 } // namespace vkvae

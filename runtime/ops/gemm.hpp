@@ -14,9 +14,10 @@ struct GemmReads {
 
 struct Gemm {
     std::string suffix;              // "_subgroup" or "_tile"
-    std::vector<uint32_t> constants; // specialization constants 0 to 4; the kernel's own start at 5
+    std::vector<uint32_t> constants; // specialization constants 0 to 4; 5 and 6 are the kernel's own
     std::vector<uint32_t> texels;    // of the bindings 0 (A) and 1 (B), if they are texel buffers
     uint32_t tile_m = 0, tile_n = 0;
+    bool stores_quads = true;         // whether work items have four neighbouring columns
     uint32_t slices = 1, k_chunk = 0; // split of k; slices > 1 leaves partial sums
     std::array<uint32_t, 3> groups = {1, 1, 1};
 };
@@ -24,6 +25,10 @@ struct Gemm {
 // For C (m, n) = sum over k. `batches` products of that size share the dispatch along z (phases of a convolution).
 // With may_split, long sums that leave the device idle are split into slices of k, always the same for one shape.
 Gemm choose_gemm(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, GemmReads reads, bool may_split);
+
+// Completes a product's dispatch with the epilogue of the node being lowered (shaders/common/epilogue.glsl): constants
+// from 7 on and bindings from 2 on. `result` (rows, n) takes the values if the node has taken no steps.
+void add_epilogue(const Lowering& l, const Gemm& gemm, Tensor bias, Tensor result, uint64_t n, Dispatch& d);
 
 // sum, mean or max over the middle of x (outer, axis, inner) -> y (outer, inner), times `factor`.
 enum class ReduceOp : uint32_t { sum, max, sum_of_squares };

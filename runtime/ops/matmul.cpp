@@ -1,11 +1,11 @@
 // Matrix product and linear layer.
 //
 //   C = op(A) op(B)        dA = dC op(B)^T (or its transpose), dB = op(A)^T dC (or its transpose)
-//   y = act(x w + b)       dp = dy act'(y);  dx = dp w^T,  dw = x^T dp,  db = sum over rows of dp
+//   y = x w + b            dx = dy w^T,  dw = x^T dy,  db = sum over rows of dy
 //
 // Kernels: shaders/matmul/matmul.comp on shaders/common/gemm.glsl.
-#include "ops/activation.hpp"
 #include "ops/gemm.hpp"
+#include "vkvae/ops.hpp"
 
 namespace vkvae {
 namespace {
@@ -14,27 +14,27 @@ struct MatmulShape {
     uint64_t m, n, k;
 };
 
-void lower_matmul(Lowering& l, Tensor a, Tensor b, Tensor bias, Tensor c, const MatmulShape& s, bool ta, bool tb,
-                  Activation activation) {
-    bool plain = !bias && activation == Activation::none;
-    GemmReads reads = {ta ? (s.m % 4 == 0 ? Read::along_side : Read::single) : (s.k % 4 == 0 ? Read::along_k : Read::single),
-                       tb ? (s.k % 4 == 0 ? Read::along_k : Read::single) : (s.n % 4 == 0 ? Read::along_side : Read::single)};
-    Gemm gemm = choose_gemm(l.caps, s.m, s.n, s.k, reads, plain);
+// C (m, n); a and b are stored transposed with ta, tb.
+void lower_matmul(Lowering& l, Tensor a, Tensor b, Tensor bias, Tensor c, const MatmulShape& s, bool ta, bool tb) {
+    auto four = [](uint64_t neighbours, Read read) { return neighbours % 4 == 0 ? read : Read::single; };
+    GemmReads reads = {ta ? four(s.m, Read::along_side) : four(s.k, Read::along_k),
+                       tb ? four(s.k, Read::along_k) : four(s.n, Read::along_side)};
+    Gemm gemm = choose_gemm(l.caps, s.m, s.n, s.k, reads, !bias && l.node->steps.empty());
     bool split = gemm.slices > 1;
     Tensor target = split ? l.scratch({gemm.slices, int64_t(s.m), int64_t(s.n)}, "partial sums") : c;
-    std::vector<uint32_t> constants = gemm.constants;
-    constants.insert(constants.end(), {uint32_t(ta), uint32_t(tb), uint32_t(bool(bias)), uint32_t(activation)});
     struct Push {
         uint32_t m, n, k, k_chunk;
     } push = {uint32_t(s.m), uint32_t(s.n), uint32_t(s.k), gemm.k_chunk};
-    std::string name = "matmul" + gemm.suffix;
-    l.dispatch({.shader = find_shader(name),
-                .constants = constants,
-                .buffers = {a, b, bias ? bias : b, target},
-                .texels = gemm.texels,
-                .push = push_words(push),
-                .groups = gemm.groups,
-                .name = concat_text("matmul_", ta ? "t" : "n", tb ? "t" : "n")});
+    Dispatch d = {.shader = find_shader("matmul" + gemm.suffix),
+                  .constants = gemm.constants,
+                  .buffers = {a, b},
+                  .texels = gemm.texels,
+                  .push = push_words(push),
+                  .groups = gemm.groups,
+                  .name = concat_text("matmul_", ta ? "t" : "n", tb ? "t" : "n")};
+    d.constants.insert(d.constants.end(), {uint32_t(ta), uint32_t(tb)});
+    add_epilogue(l, gemm, bias, target, s.n, d);
+    l.dispatch(std::move(d));
     if (split)
         lower_reduce(l, target, c, ReduceOp::sum, 1, gemm.slices, s.m * s.n, 1);
 }
@@ -53,7 +53,7 @@ Tensor matmul(Graph& g, Tensor a, Tensor b, bool ta, bool tb) {
            .out = {c},
            .lower =
                [=](Lowering& l) {
-                   lower_matmul(l, a, b, {}, c, {uint64_t(m), uint64_t(n), uint64_t(k)}, ta, tb, Activation::none);
+                   lower_matmul(l, a, b, {}, c, {uint64_t(m), uint64_t(n), uint64_t(k)}, ta, tb);
                },
            .adjoint =
                [=](Adjoint& d) {
@@ -63,7 +63,8 @@ Tensor matmul(Graph& g, Tensor a, Tensor b, bool ta, bool tb) {
                        d.dx[0] = ta ? matmul(graph, b, dc, tb, true) : matmul(graph, dc, b, false, !tb);
                    if (d.wanted[1])
                        d.dx[1] = tb ? matmul(graph, dc, a, true, ta) : matmul(graph, a, dc, !ta, false);
-               }});
+               },
+           .takes_steps = true});
     return c;
 }
 
@@ -73,8 +74,6 @@ Tensor linear(Graph& g, Tensor x, Tensor w, Tensor bias, Activation activation) 
             to_text(sw), " (in, out)");
     require(!bias || g.shape(bias) == Shape{sw[1]}, "linear: the bias ", bias ? to_text(g.shape(bias)) : "",
             " does not fit the weight ", to_text(sw), " (in, out)");
-    if (!derivative_from_output(activation))
-        return activate(g, linear(g, x, w, bias, Activation::none), activation);
     int64_t k = sw[0], n = sw[1], m = element_count(sx) / k;
     Shape sy = sx;
     sy.back() = n;
@@ -87,21 +86,21 @@ Tensor linear(Graph& g, Tensor x, Tensor w, Tensor bias, Activation activation) 
            .out = {y},
            .lower =
                [=](Lowering& l) {
-                   lower_matmul(l, x, w, bias, y, {uint64_t(m), uint64_t(n), uint64_t(k)}, false, false, activation);
+                   lower_matmul(l, x, w, bias, y, {uint64_t(m), uint64_t(n), uint64_t(k)}, false, false);
                },
            .adjoint =
                [=](Adjoint& d) {
                    Graph& graph = d.graph;
-                   Tensor dp = activation_gradient(graph, d.dy[0], {}, y, activation);
-                   dp = reshape(graph, dp, {m, n});
+                   Tensor dy = reshape(graph, d.dy[0], {m, n});
                    if (d.wanted[0])
-                       d.dx[0] = reshape(graph, matmul(graph, dp, w, false, true), sx);
+                       d.dx[0] = reshape(graph, matmul(graph, dy, w, false, true), sx);
                    if (d.wanted[1])
-                       d.dx[1] = matmul(graph, reshape(graph, x, {m, k}), dp, true, false);
+                       d.dx[1] = matmul(graph, reshape(graph, x, {m, k}), dy, true, false);
                    if (bias && d.wanted[2])
-                       d.dx[2] = sum(graph, dp, 0, 1);
-               }});
-    return y;
+                       d.dx[2] = sum(graph, dy, 0, 1);
+               },
+           .takes_steps = true});
+    return activate(g, y, activation);
 }
 
 } // namespace vkvae

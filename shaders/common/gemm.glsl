@@ -7,7 +7,7 @@
 //   int  a_at(Row row, Tap tap)       where A[m,k] is in memory, -1 where it is 0 (outside the picture)
 //   uint b_at_tap(Tap tap), uint b_at_column(uint n)    B[k,n] is at b_at_tap + b_at_column
 //   uint b_step()                     from B[k,n] to B[k+1,n] inside four k that start at a multiple of 4
-//   void store_c(uint m, uint n, float value)
+//   uint c_row(uint m)                C[m,n] goes to c_row + n; common/epilogue.glsl puts it there
 // and the bounds gemm_m, gemm_n, gemm_k (the slice [k_begin, k_end) of this workgroup is given to gemm()).
 // The functions get m and n clamped to the matrix and k < gemm_k: every index they see is valid.
 //
@@ -35,6 +35,9 @@ const bool QUADS = A_READ == ALONG_K && B_READ != SINGLE; // four k are one step
 
 uint gemm_tile_m() { return TILE_M; }
 uint gemm_tile_n() { return LANES * COLUMNS; }
+uint row_in_tile(uint group, uint lane) {
+    return A_READ == ALONG_SIDE ? (group / 4 * LANES + lane) * 4 + group % 4 : group * LANES + lane;
+}
 
 vec4 a_fetch(Row row, Tap tap) {
     int at = a_at(row, tap);
@@ -43,7 +46,7 @@ vec4 a_fetch(Row row, Tap tap) {
 }
 vec4 b_fetch(uint at) { return texelFetch(b_texels, int(B_READ == SINGLE ? at : at / 4)); }
 
-// Row `group` LANES + source; subgroupBroadcast wants a constant.
+// subgroupBroadcast wants a constant.
 #define ADD_ROW(source)                                                                                                \
     {                                                                                                                  \
         vec4 x = subgroupBroadcast(a[g], source);                                                                      \
@@ -61,12 +64,11 @@ void gemm(uint tile_m, uint tile_n, uint k_begin, uint k_end) {
     uint lane = gl_SubgroupInvocationID;
     uint m0 = tile_m * TILE_M, n0 = tile_n * gemm_tile_n() + lane * COLUMNS;
     uint m_last = gemm_m() - 1, n_last = gemm_n() - 1;
-    Row rows[GROUPS]; // read along m, every fourth is the first of four rows, and the others are not used
+    Row rows[GROUPS];
     uint at_column[COLUMNS];
     float acc[TILE_M * COLUMNS];
     [[unroll]] for (uint g = 0; g < GROUPS; g++)
-        rows[g] = row_state(A_READ == ALONG_SIDE ? min(m0 + g * LANES + lane * 4, m_last - 3)
-                                                 : min(m0 + g * LANES + lane, m_last));
+        rows[g] = row_state(min(m0 + row_in_tile(g, lane), A_READ == ALONG_SIDE ? m_last - 3 : m_last));
     [[unroll]] for (uint c = 0; c < COLUMNS; c++)
         at_column[c] = b_at_column(min(n0 + c, B_READ == ALONG_SIDE ? n_last - 3 : n_last));
     [[unroll]] for (uint i = 0; i < TILE_M * COLUMNS; i++)
@@ -116,12 +118,20 @@ void gemm(uint tile_m, uint tile_n, uint k_begin, uint k_end) {
             }
         }
     }
+    // Each lane finds where its rows go: a division is slow, and the loop below would do one for every store.
+    uint c_rows[GROUPS];
+    [[unroll]] for (uint g = 0; g < GROUPS; g++)
+        c_rows[g] = c_row(min(m0 + row_in_tile(g, lane), m_last));
     // A loop that stays one: unrolled, the stores would be most of the kernel's code and of its compile time.
-    [[dont_unroll]] for (uint i = 0; i < TILE_M * COLUMNS; i++) {
+    [[dont_unroll]] for (uint i = 0; i < TILE_M * COLUMNS; i += STORE_QUADS ? 4 : 1) {
         uint g = i / COLUMNS / LANES, source = i / COLUMNS % LANES, n = n0 + i % COLUMNS;
-        uint m = m0 + (A_READ == ALONG_SIDE ? (g / 4 * LANES + source) * 4 + g % 4 : g * LANES + source);
-        if (m <= m_last && n <= n_last)
-            store_c(m, n, acc[i]);
+        uint at = subgroupShuffle(c_rows[g], source) + n;
+        if (m0 + row_in_tile(g, source) <= m_last && n <= n_last) {
+            if (STORE_QUADS)
+                store_quad(at, n, vec4(acc[i], acc[i + 1], acc[i + 2], acc[i + 3]));
+            else
+                store_one(at, n, acc[i]);
+        }
     }
 }
 
@@ -184,10 +194,18 @@ void gemm(uint tile_m, uint tile_n, uint k_begin, uint k_end) {
         }
         barrier();
     }
-    [[unroll]] for (uint i = 0; i < 4; i++)
-        [[unroll]] for (uint j = 0; j < 4; j++)
-            if (m0 + my_m + i <= m_last && n0 + my_n + j <= n_last)
-                store_c(m0 + my_m + i, n0 + my_n + j, acc[i][j]);
+    // No unrolling asked for: compilers of GPUs do it anyway, as acc is in registers, and SwiftShader's takes a second less.
+    for (uint i = 0; i < 4; i++) {
+        uint m = m0 + my_m + i, n = n0 + my_n, row = c_row(min(m, m_last));
+        if (STORE_QUADS) {
+            if (m <= m_last && n <= n_last)
+                store_quad(row + n, n, acc[i]);
+        } else {
+            for (uint j = 0; j < 4; j++)
+                if (m <= m_last && n + j <= n_last)
+                    store_one(row + n + j, n + j, acc[i][j]);
+        }
+    }
 }
 
 #endif

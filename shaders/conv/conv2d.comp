@@ -1,9 +1,9 @@
 // 2-D convolution as implicit matrix products; nothing is unrolled into memory. With
 //   x (N, H, W, C)   w (KH, KW, C, O)   y (N, OH, OW, O)   iy = oy stride - pad_top + r,  ix = ox stride - pad_left + s
 //
-//   FORWARD          y[n,oy,ox,o]  = act(bias[o] + sum over r,s,c of x[n,iy,ix,c] w[r,s,c,o])
+//   FORWARD          y[n,oy,ox,o]  = epilogue(sum over r,s,c of x[n,iy,ix,c] w[r,s,c,o])
 //                    rows (n,oy,ox), columns o, k = (r,s,c)
-//   INPUT_GRADIENT   x[n,iy,ix,c]  = act(bias[c] + sum over r,s,o of y[n,oy,ox,o] w[r,s,c,o])   (transposed convolution)
+//   INPUT_GRADIENT   x[n,iy,ix,c]  = epilogue(sum over r,s,o of y[n,oy,ox,o] w[r,s,c,o])   (transposed convolution)
 //                    rows (n,iy,ix), columns c, k = (r,s,o). By phases: only taps with r = (iy + pad_top) mod stride
 //                    (and so for s) meet an output, so each of the stride^2 phases (z) is a dense product of its own.
 //   WEIGHT_GRADIENT  w[r,s,c,o]    = sum over n,oy,ox of x[n,iy,ix,c] y[n,oy,ox,o]
@@ -17,10 +17,8 @@
 #extension GL_EXT_control_flow_attributes : require
 #ifdef SUBGROUP
 #extension GL_KHR_shader_subgroup_ballot : require
+#extension GL_KHR_shader_subgroup_shuffle : require
 #endif
-
-layout(constant_id = 5) const bool HAS_BIAS = false;
-layout(constant_id = 6) const uint ACTIVATION = 0;
 
 layout(push_constant) uniform Push {
     uint batch, h, w, c;
@@ -36,16 +34,8 @@ layout(set = 0, binding = 1) uniform samplerBuffer b_texels;
 layout(set = 0, binding = 0) readonly restrict buffer A { float a_data[]; };
 layout(set = 0, binding = 1) readonly restrict buffer B { float b_data[]; };
 #endif
-layout(set = 0, binding = 2) readonly restrict buffer Bias { float bias[]; };
-layout(set = 0, binding = 3) writeonly restrict buffer Result { float result[]; };
 
-#include "common/activation.glsl"
-
-float finish(uint column, float value) {
-    if (HAS_BIAS)
-        value += bias[column];
-    return activate(ACTIVATION, value);
-}
+#include "common/epilogue.glsl"
 
 // A position of the picture that a tap is added to, and a tap; `at` are offsets into A.
 struct Pixel {
@@ -95,7 +85,7 @@ int a_at(Row row, Tap tap) { return at_inside(row.y + tap.y, row.x + tap.x, h, w
 uint b_at_tap(Tap tap) { return tap.index; }
 uint b_at_column(uint column) { return column; }
 uint b_step() { return o; }
-void store_c(uint row, uint column, float value) { result[row * o + column] = finish(column, value); }
+uint c_row(uint row) { return row * o; }
 
 #elif defined(WEIGHT_GRADIENT)
 
@@ -131,9 +121,7 @@ int a_at(Row row, Tap tap) {
 uint b_at_tap(Tap tap) { return tap.index; }
 uint b_at_column(uint column) { return column; }
 uint b_step() { return o; }
-void store_c(uint row, uint column, float value) {
-    result[(gl_WorkGroupID.z * gemm_m() + row) * o + column] = value;
-}
+uint c_row(uint row) { return (gl_WorkGroupID.z * gemm_m() + row) * o; }
 
 #else
 
@@ -191,9 +179,9 @@ int a_at(Row row, Tap tap) { return at_inside(row.y - tap.y, row.x - tap.x, oh, 
 uint b_at_tap(Tap tap) { return tap.index; }
 uint b_at_column(uint column) { return column * o; }
 uint b_step() { return 1; }
-void store_c(uint row, uint column, float value) {
+uint c_row(uint row) {
     uvec3 p = input_pixel(row);
-    result[((p.x * h + p.y) * w + p.z) * c + column] = finish(column, value);
+    return ((p.x * h + p.y) * w + p.z) * c;
 }
 
 #endif

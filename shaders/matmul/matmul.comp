@@ -1,7 +1,7 @@
-// Matrix product with optional transposes, bias and activation: C = act(op(A) op(B) + bias).
+// Matrix product with optional transposes and epilogue: C = epilogue(op(A) op(B)).
 //
 //   op(A) is (M, K): A stored (M, K), or (K, M) with TRANS_A;  op(B) is (K, N): stored (K, N), or (N, K) with TRANS_B
-//   bias (N);  C (slices, M, N): with more than one slice of k each holds a partial sum, without bias and activation
+//   C (slices, M, N): with more than one slice of k each holds a partial sum, without an epilogue
 //
 // variants: matmul_subgroup -DSUBGROUP | matmul_tile
 #version 450
@@ -9,12 +9,11 @@
 #extension GL_EXT_control_flow_attributes : require
 #ifdef SUBGROUP
 #extension GL_KHR_shader_subgroup_ballot : require
+#extension GL_KHR_shader_subgroup_shuffle : require
 #endif
 
 layout(constant_id = 5) const bool TRANS_A = false;
 layout(constant_id = 6) const bool TRANS_B = false;
-layout(constant_id = 7) const bool HAS_BIAS = false;
-layout(constant_id = 8) const uint ACTIVATION = 0;
 
 layout(push_constant) uniform Push {
     uint m, n, k, k_chunk;
@@ -26,10 +25,8 @@ layout(set = 0, binding = 1) uniform samplerBuffer b_texels;
 layout(set = 0, binding = 0) readonly restrict buffer A { float a_data[]; };
 layout(set = 0, binding = 1) readonly restrict buffer B { float b_data[]; };
 #endif
-layout(set = 0, binding = 2) readonly restrict buffer Bias { float bias[]; };
-layout(set = 0, binding = 3) writeonly restrict buffer C { float c_data[]; };
 
-#include "common/activation.glsl"
+#include "common/epilogue.glsl"
 
 #define Row uint
 #define Tap uint
@@ -44,11 +41,7 @@ int a_at(Row row, Tap tap) { return int(TRANS_A ? tap * m + row : row + tap); }
 uint b_at_tap(Tap tap) { return TRANS_B ? tap : tap * n; }
 uint b_at_column(uint column) { return TRANS_B ? column * k : column; }
 uint b_step() { return TRANS_B ? 1 : n; }
-void store_c(uint row, uint column, float value) {
-    if (HAS_BIAS)
-        value += bias[column];
-    c_data[(gl_WorkGroupID.z * m + row) * n + column] = activate(ACTIVATION, value);
-}
+uint c_row(uint row) { return (gl_WorkGroupID.z * m + row) * n; }
 
 #define A_ALONG_M TRANS_A
 #define B_ALONG_K TRANS_B

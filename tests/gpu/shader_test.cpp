@@ -33,7 +33,12 @@ TEST_CASE("access, push constants, steps and subgroups are read from the shader"
     CHECK(access(interface_of("adam")) == "brbbrr");
     CHECK(access(interface_of("halt_check")) == "rrb");
     CHECK(access(interface_of("rsample_gradient")) == "rrrrrww");
-    CHECK(access(interface_of("matmul_tile")) == "rrrw"); // B is declared as floats and as vec4s
+    CHECK(access(interface_of("matmul_tile")) == "rrrwrrw"); // some are declared as floats and as vec4s
+    CHECK(access(interface_of("matmul_subgroup")) == "rrrwrrw");
+    for (size_t binding = 0; binding < 7; binding++) { // what it reads are texel buffers
+        CHECK(interface_of("matmul_subgroup").bindings[binding].texels == (binding != 3 && binding != 6));
+        CHECK(!interface_of("matmul_tile").bindings[binding].texels);
+    }
     CHECK(interface_of("copy").push_bytes == 4);
     CHECK(interface_of("adam").push_bytes == 24);
     CHECK(interface_of("conv2d_forward_tile").push_bytes == 52);

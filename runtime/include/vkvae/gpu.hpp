@@ -52,7 +52,7 @@ struct Caps {
     float timestamp_ns = 0;              // nanoseconds per tick
 
     // features                             name for VKVAE_DISABLE
-    bool subgroup = false;               // subgroup         broadcast in compute, size fixed or pinned
+    bool subgroup = false;               // subgroup         broadcast and shuffle in compute, size fixed or pinned
     bool subgroup_size_control = false;  // size_control     pin the size, require full subgroups
     bool timestamps = false;             // timestamps
     bool f16 = false;                    // f16              16-bit arithmetic and storage (reported, f32 runs everywhere)

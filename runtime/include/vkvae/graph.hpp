@@ -74,6 +74,16 @@ struct Dispatch {
     std::string name;                 // for profiles: the shader, or what lowering calls it
 };
 
+// An operation on single values v, which a kernel can apply to its results before it stores them; see Node::steps.
+struct Step {
+    enum Kind : uint32_t { none, activation, activation_gradient, add };
+    Kind kind = none;      // v = f(v), v = v f'(operand), v = v + operand
+    uint32_t function = 0; // f: an Activation
+    Tensor operand;        // of the result's size
+    Tensor result;         // v after the step
+    Tensor before;         // if given, v before the step is stored there
+};
+
 // Handed to a node's `lower`: collects dispatches and scratch tensors.
 class Lowering {
   public:
@@ -92,6 +102,7 @@ class Lowering {
     void each(const char* shader, uint64_t count, std::vector<uint32_t> constants, std::vector<Tensor> buffers,
               const Push& push);
 
+    const Node* node = nullptr;      // that is being lowered
     std::vector<TensorInfo> tensors; // the graph's, and scratch
     std::vector<Dispatch> dispatches;
 
@@ -129,6 +140,9 @@ struct Node {
     std::vector<Tensor> in, out;
     std::function<void(Lowering&)> lower;
     std::function<void(Adjoint&)> adjoint; // empty: no gradient flows through
+    Step step;                // if the node is one: out[0] = step(in[0]); a sum's operand is in[1]
+    bool takes_steps = false; // its kernels can end with steps on out[0]
+    std::vector<Step> steps;  // that it has taken: filled by fusion
 };
 
 class Graph {
@@ -173,6 +187,7 @@ struct KernelTime {
 };
 
 struct PlanOptions {
+    bool fuse = true;        // elementwise nodes become steps of the kernels that compute their input
     bool alias = true;       // tensors with disjoint lifetimes share memory; off for validation and for reading all
     uint32_t max_steps = 1;  // steps in one submission: slots in the StepParams ring
 };

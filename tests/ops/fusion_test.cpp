@@ -1,0 +1,90 @@
+// The contract of fusion: whole networks compute the same with and without it (check() runs both ways), and with it in
+// fewer dispatches. Which elementwise nodes move, and which must stay, is in tests/graph/fuse_test.cpp.
+#include "op_check.hpp"
+
+using namespace vkvae;
+using namespace vkvae::test;
+
+namespace {
+
+reference::Activation in_reference(Activation a) { return reference::Activation(uint32_t(a) - 1); }
+
+// y = act(act(x w1 + b1) w2 + b2 + x): what a step needs is there before (x), after (the gradients), or kept (silu).
+OpCase residual_mlp(int64_t rows, int64_t width, Activation activation) {
+    OpCase c;
+    c.name = concat_text("residual mlp ", rows, "x", width, " ", activation_name(activation));
+    for (const Shape& shape : std::vector<Shape>{{rows, width}, {width, width}, {width}, {width, width}, {width}})
+        c.inputs.push_back({shape});
+    c.build = [=](Graph& g, std::span<const Tensor> in) {
+        Tensor h = linear(g, in[0], in[1], in[2], activation);
+        return activate(g, add(g, linear(g, h, in[3], in[4]), in[0]), activation);
+    };
+    c.formula = [=](const std::vector<Values>& in) {
+        auto product = [&](const Values& x, size_t w) {
+            return reference::linear(x, in[w], in[w + 1], size_t(rows), size_t(width), size_t(width));
+        };
+        Values h = reference::activate(in_reference(activation), product(in[0], 1));
+        return reference::activate(in_reference(activation), reference::add(product(h, 3), in[0]));
+    };
+    c.samples = 6;
+    c.gradient_tolerance = 3e-4;
+    return c;
+}
+
+// y = act(conv^T(act(conv(x)))) with as many channels as asked for: whole vec4s of the result, and others.
+OpCase conv_chain(int64_t channels, int64_t hidden, Activation activation) {
+    OpCase c;
+    c.name = concat_text("conv chain ", channels, "-", hidden, " ", activation_name(activation));
+    for (const Shape& shape : std::vector<Shape>{
+             {2, 5, 6, channels}, {3, 3, channels, hidden}, {hidden}, {4, 4, channels, hidden}, {channels}})
+        c.inputs.push_back({shape});
+    Conv2d same = Conv2d::same_sides(1, 1), up = Conv2d::same_sides(2, 1);
+    c.build = [=](Graph& g, std::span<const Tensor> in) {
+        Tensor h = conv2d(g, in[0], in[1], in[2], same, activation);
+        return conv_transpose2d(g, h, in[3], in[4], up, 0, activation);
+    };
+    reference::Conv2d first = {.n = 2, .h = 5, .w = 6, .cin = size_t(channels), .cout = size_t(hidden), .kh = 3,
+                               .kw = 3, .pads = {1, 1, 1, 1}};
+    reference::ConvTranspose2d second = {.n = 2, .h = 5, .w = 6, .cin = size_t(hidden), .cout = size_t(channels),
+                                         .kh = 4, .kw = 4, .stride = 2, .padding = 1};
+    c.formula = [=](const std::vector<Values>& in) {
+        Values h = reference::activate(in_reference(activation), reference::conv2d(in[0], in[1], in[2], first));
+        return reference::activate(in_reference(activation), reference::conv_transpose2d(h, in[3], in[4], second));
+    };
+    c.samples = 6;
+    c.gradient_tolerance = 3e-4;
+    return c;
+}
+
+// relu and leaky_relu have kinks, where differences are no gradient: their steps are those of the others.
+const Activation kSmooth[] = {Activation::elu,     Activation::silu, Activation::gelu,
+                              Activation::sigmoid, Activation::tanh, Activation::softplus};
+
+size_t dispatches(const OpCase& c, bool fuse) {
+    OpGraph g(c);
+    PlanOptions options = plan_options();
+    options.fuse = fuse;
+    return Plan(test_device(), g.graph, options).dispatch_count();
+}
+
+} // namespace
+
+TEST_CASE("products with activations, their gradients and residual sums are the same with and without fusion") {
+    for (Activation activation : kSmooth) {
+        check(residual_mlp(7, 12, activation)); // rows of whole vec4s
+        check(residual_mlp(5, 7, activation));  // others
+        check(conv_chain(4, 8, activation));
+        check(conv_chain(3, 5, activation));
+    }
+    check(residual_mlp(70, 68, Activation::silu)); // more than one tile, and not a multiple of it
+    check(conv_chain(3, 40, Activation::silu));
+}
+
+TEST_CASE("fusion takes the elementwise dispatches out of a network") {
+    // Forward two activations and a sum, backward the gradient of the inner activation; the gradient of the outer one
+    // has no product before it, and that of the residual joins two products.
+    OpCase mlp = residual_mlp(7, 12, Activation::silu);
+    CHECK(dispatches(mlp, false) - dispatches(mlp, true) == 5);
+    OpCase chain = conv_chain(4, 8, Activation::tanh);
+    CHECK(dispatches(chain, false) - dispatches(chain, true) == 3);
+}
