@@ -55,6 +55,8 @@ Flow build_conv2d(Scope& scope, const Layer& layer, const Flow& flow, const Shap
     Shape disk = {layer.out, c, k, k};
     Tensor w = scope.parameter("weight", {k, k, c, layer.out}, disk, disk, {2, 3, 1, 0}, fan_in);
     Tensor b = layer.bias ? feature_vector(scope, "bias", layer.out, {}, fan_in, 0) : Tensor{};
+    if (flow.doubled)
+        return {upsample2x_conv2d(scope.graph, flow.x, w, b, layer.activation), {}};
     return {conv2d(scope.graph, flow.x, w, b, conv_options(layer), layer.activation), {}};
 }
 
@@ -103,6 +105,12 @@ Flow build_reshape(Scope& scope, const Layer& layer, const Flow& flow, const Sha
     require(order_of(to) == flat.flattened, "the order of its features is not known: put a linear layer before it");
     Tensor y = reshape(scope.graph, flat.x, {scope.graph.dim(flow.x, 0), to[0], to[1], to[2]});
     return {activate(scope.graph, y, layer.activation), {}};
+}
+
+// What upsample2x_conv2d does together with an upsampling before it.
+bool folds(const Layer& layer) {
+    return layer.type == "conv2d" && layer.kernel == 3 && layer.stride == 1 &&
+           std::all_of(std::begin(layer.padding), std::end(layer.padding), [](int pad) { return pad == 1; });
 }
 
 Flow build_upsample(Scope& scope, const Layer& layer, const Flow& flow, const Shape&) {
@@ -199,6 +207,13 @@ Flow build_layers(Scope& scope, const std::string& stack, std::span<const Layer>
         scope.prefix = name + ".";
         size_t before = scope.definitions ? scope.definitions->size() : 0;
         try {
+            bool fold = layers[i].type == "upsample" && layers[i].activation == Activation::none &&
+                        i + 1 < layers.size() && folds(layers[i + 1]);
+            if (fold) {
+                require_image(scope, flow);
+                flow.doubled = true;
+                continue;
+            }
             flow = find_layer_type(layers[i].type).build(scope, layers[i], flow, shape_ahead(layers, i, end_shape));
         } catch (const Error& error) {
             fail(Status::data, "layer ", name, " (", layers[i].type, "): ", error.what());

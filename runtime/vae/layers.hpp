@@ -26,6 +26,7 @@ struct Vae::Scope {
 struct Flow {
     Tensor x;        // (N, H, W, C) or (N, features)
     Shape flattened; // (H, W, C), or empty: the order is PyTorch's own
+    bool doubled = false; // x stands for its upsampling by two, which the next convolution does as well
 };
 
 // (H, W, C) if the order of its flat features matters: if there are several channels and several positions; else empty.

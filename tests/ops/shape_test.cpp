@@ -68,6 +68,31 @@ TEST_CASE("reshape keeps the elements, and gradients come back in the old shape"
     check(c);
 }
 
+TEST_CASE("upsample2x_conv2d is the convolution of the upsampled picture, at the edges too") {
+    for (const Shape& shape : {Shape{1, 1, 1, 1}, Shape{2, 3, 5, 4}, Shape{1, 4, 2, 3}})
+        for (int64_t out : {1, 5, 8}) {
+            size_t n = size_t(shape[0]), h = size_t(shape[1]), w = size_t(shape[2]), c = size_t(shape[3]);
+            OpCase op;
+            op.name = concat_text("upsample2x_conv2d ", to_text(shape), " to ", out);
+            op.inputs = {{shape}, {{3, 3, shape[3], out}}, {{out}}};
+            op.build = [](Graph& g, std::span<const Tensor> in) {
+                return upsample2x_conv2d(g, in[0], in[1], in[2], Activation::tanh);
+            };
+            op.formula = [=](const std::vector<Values>& in) {
+                reference::Conv2d conv = {.n = n, .h = 2 * h, .w = 2 * w, .cin = c, .cout = size_t(out), .kh = 3,
+                                          .kw = 3, .pads = {1, 1, 1, 1}};
+                Values up = reference::upsample_nearest2x(in[0], n, h, w, c);
+                return reference::activate(reference::Activation::tanh, reference::conv2d(up, in[1], in[2], conv));
+            };
+            op.gradient_tolerance = 3e-4;
+            check(op);
+        }
+    Graph g;
+    Tensor x = g.input({1, 2, 2, 3}, "x");
+    CHECK_THROWS_AS(upsample2x_conv2d(g, x, g.input({5, 5, 3, 4}, "w"), {}), Error);
+    CHECK_THROWS_AS(upsample2x_conv2d(g, x, g.input({3, 3, 2, 4}, "w"), {}), Error);
+}
+
 TEST_CASE("upsample2x repeats every pixel four times, and adds up four gradients") {
     for (Shape shape : {Shape{1, 1, 1, 1}, Shape{2, 3, 5, 7}, Shape{3, 7, 2, 4}, Shape{1, 127, 131, 1}}) {
         OpCase c;

@@ -34,6 +34,10 @@ const LayoutCase kLayouts[] = {
      R"({"input": [3, 4, 3], "latent": 2, "encoder": [{"type": "layer_norm"}], "decoder": [
         {"type": "linear", "out": 6}, {"type": "group_norm", "groups": 3, "activation": "relu"},
         {"type": "linear", "out": 36, "activation": "tanh"}, {"type": "layer_norm", "activation": "silu"}]})"},
+    {"an upsampling that the convolution after it does as well",
+     R"({"input": [4, 6, 2], "latent": 2, "encoder": [{"type": "flatten"}], "decoder": [
+        {"type": "linear", "out": 18}, {"type": "reshape", "shape": [2, 3, 3]}, {"type": "upsample"},
+        {"type": "conv2d", "out": 2, "kernel": 3, "padding": 1, "activation": "tanh"}]})"},
     {"a reshape in the encoder", R"({"input": [2, 6, 2], "latent": 2, "likelihood": "gaussian", "sigma": "learned",
         "encoder": [{"type": "flatten"}, {"type": "linear", "out": 24}, {"type": "reshape", "shape": [3, 2, 4]},
         {"type": "conv2d", "out": 3, "kernel": 2, "padding": 1}],

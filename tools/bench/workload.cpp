@@ -12,20 +12,20 @@ namespace {
 // [0, 1), repeating: enough that nothing can be guessed, little enough to be drawn at once.
 float noise(size_t i) { return random_uniform(0, Stream::data, 0, 0, uint32_t(i % 65536)); }
 
-std::vector<float> noise_values(int64_t count) {
+std::vector<float> noise_values(int64_t count, float amplitude) {
     std::vector<float> values(size_t(count), 0.0f);
     for (size_t i = 0; i < values.size(); i++)
-        values[i] = i < 65536 ? 2 * noise(i) - 1 : values[i - 65536];
+        values[i] = i < 65536 ? amplitude * (2 * noise(i) - 1) : values[i - 65536];
     return values;
 }
 
 // Runs the graph; its f32 inputs hold noise, as zeros would spare a GPU's power budget.
-Prepared prepare_graph(Device& device, const Graph& graph, uint32_t most = 2048) {
+Prepared prepare_graph(Device& device, const Graph& graph, uint32_t most = 2048, float amplitude = 1) {
     auto plan = std::make_shared<Plan>(device, graph, PlanOptions{.max_steps = most});
     for (uint32_t i = 0; i < graph.tensors().size(); i++) {
         const TensorInfo& t = graph.tensors()[i];
         if (t.external && t.storage.id == i && t.type == DType::f32 && !t.constant)
-            plan->write({i}, noise_values(element_count(t.shape)));
+            plan->write({i}, noise_values(element_count(t.shape), amplitude));
     }
     Prepared p;
     p.most = most;
@@ -232,6 +232,41 @@ void add_decode(std::vector<Workload>& list, const std::string& model) {
                     }});
 }
 
+// The decoder of TAESD, which turns latents of latent diffusion into pictures: 64x64x4 -> 512x512x3, random weights.
+// Source: https://github.com/madebyollin/taesd, taesd.py.
+void add_taesd_decode(std::vector<Workload>& list) {
+    list.push_back({.name = "decode/taesd", .whole = true, .prepare = [](Device& device) {
+                        Graph g;
+                        double weights = 0;
+                        auto conv = [&](Tensor x, int64_t out, Activation activation, bool bias = true,
+                                        bool upsample = false) {
+                            Tensor w = g.input({3, 3, g.dim(x, 3), out}, "w"), b = bias ? g.input({out}, "b") : Tensor{};
+                            weights += double(element_count(g.shape(w)) + (bias ? out : 0));
+                            return upsample ? upsample2x_conv2d(g, x, w, b, activation)
+                                            : conv2d(g, x, w, b, Conv2d::same_sides(1, 1), activation);
+                        };
+                        auto block = [&](Tensor x) {
+                            Tensor y = conv(x, 64, Activation::relu);
+                            y = conv(conv(y, 64, Activation::relu), 64, Activation::none);
+                            return activate(g, add(g, y, x), Activation::relu);
+                        };
+                        Tensor z = g.input({1, 64, 64, 4}, "z");
+                        Tensor x = scale(g, activate(g, scale(g, z, 1.0f / 3), Activation::tanh), 3);
+                        x = conv(x, 64, Activation::relu);
+                        for (int stage = 0; stage < 3; stage++) {
+                            for (int i = 0; i < 3; i++)
+                                x = block(x);
+                            x = conv(x, 64, Activation::none, false, true);
+                        }
+                        Tensor picture = conv(block(x), 3, Activation::none);
+                        g.keep(picture);
+                        // Small enough for numbers to stay numbers through 30 layers.
+                        Prepared p = prepare_graph(device, g, 64, 0.07f);
+                        p.bytes = 4 * weights + double(g.info(z).bytes() + g.info(picture).bytes());
+                        return p;
+                    }});
+}
+
 } // namespace
 
 // |a| |b| |c| = (m k) (k n) (m n); a convolution does its kernel's multiply-adds at every position of its smaller side.
@@ -260,6 +295,7 @@ std::vector<Workload> workloads() {
     for (const char* model : {"mlp", "conv28", "conv64"})
         add_step(list, model);
     add_decode(list, "conv64");
+    add_taesd_decode(list);
 
     add_matmul(list, "nn", 1024, 1024, 1024);
     // The products of the model "mlp": forward, gradients of the inputs, gradients of the weights.

@@ -69,6 +69,9 @@ Tensor group_norm(Graph& g, Tensor x, Tensor gamma, Tensor beta, int groups, flo
 // ---- shape: ops/resample.cpp, ops/shape.cpp ------------------------------------------------------------------------
 
 Tensor upsample2x(Graph& g, Tensor x); // nearest: (N, H, W, C) -> (N, 2H, 2W, C)
+// conv2d(upsample2x(x), w, bias) with stride 1 and padding 1 in 4/9 of the products: x (N, H, W, C), w (3, 3, C, O),
+// bias (O) or none -> (N, 2H, 2W, O). Equal but for rounding: the taps of w that meet a pixel are added up beforehand.
+Tensor upsample2x_conv2d(Graph& g, Tensor x, Tensor w, Tensor bias, Activation activation = Activation::none);
 Tensor reshape(Graph& g, Tensor x, Shape shape); // the same bytes, nothing is copied
 Tensor concat(Graph& g, Tensor a, Tensor b, int axis = -1);
 Tensor slice(Graph& g, Tensor x, int axis, int64_t start, int64_t length);
