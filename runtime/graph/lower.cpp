@@ -27,7 +27,8 @@ Tensor Lowering::scratch(Shape shape, const char* name) {
 }
 
 void Lowering::each_words(const char* shader, uint64_t count, std::vector<uint32_t> constants,
-                          std::vector<Tensor> buffers, std::vector<uint32_t> push) {
+                          std::vector<Tensor> buffers, std::vector<uint32_t> push,
+                          std::vector<uint32_t> texels) {
     uint64_t groups = (count + kGroupSize - 1) / kGroupSize;
     uint64_t x = std::min(groups, caps.max_group_count);
     uint64_t y = (groups + x - 1) / x;
@@ -36,6 +37,7 @@ void Lowering::each_words(const char* shader, uint64_t count, std::vector<uint32
     dispatch({.shader = find_shader(shader),
               .constants = std::move(constants),
               .buffers = std::move(buffers),
+              .texels = std::move(texels),
               .push = std::move(push),
               .groups = {uint32_t(x), uint32_t(y), 1},
               .name = shader});

@@ -9,26 +9,44 @@ namespace {
 uint64_t divide_up(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
 
 // The barrier-free subgroup tile is for lavapipe: there a barrier costs a coroutine switch per work item, and texel
-// fetches and the broadcast save loads. GPUs get the shared-memory tile, and so does SwiftShader, whose compiler keeps no array in
-// registers: it runs the shared-memory tile three times as fast.
+// fetches and the broadcast save loads. GPUs get the shared-memory tile, and so does SwiftShader, whose compiler keeps
+// no array in registers: it runs the shared-memory tile three times as fast.
 bool use_subgroup_driver(const Caps& caps) {
     bool known_size = caps.subgroup_size == 4 || caps.subgroup_size == 8 || caps.subgroup_size == 16;
-    return caps.is_cpu() && caps.vendor_id == VK_VENDOR_ID_MESA && caps.subgroup && known_size &&
-           caps.max_texels >= caps.max_storage_range / 4;
+    return prefers_texels(caps) && caps.subgroup && known_size;
+}
+
+// Sums of one lane: 256, measured on lavapipe. Fewer load more for each product, more take seconds to compile. Of the
+// two shapes with equally many loads, the one that wastes less at the edges.
+struct SubgroupTile {
+    uint32_t rows, columns;
+};
+SubgroupTile subgroup_tile(uint32_t lanes, uint64_t m, uint64_t n) {
+    if (n <= lanes)
+        return {m >= 256 ? 64u : m > lanes ? 32u : lanes, 1};
+    auto padded = [&](uint64_t rows, uint64_t columns) {
+        return divide_up(m, rows) * rows * divide_up(n, lanes * columns) * lanes * columns;
+    };
+    bool wide = lanes < 16 && n > lanes * 4 && padded(32, 8) <= padded(64, 4);
+    if (wide)
+        return {m > lanes ? 32u : lanes, 8};
+    return {m > 32 ? 64u : m > lanes ? 32u : lanes, 4};
 }
 
 } // namespace
+
+bool prefers_texels(const Caps& caps) {
+    return caps.is_cpu() && caps.vendor_id == VK_VENDOR_ID_MESA && caps.max_texels >= caps.max_storage_range / 4;
+}
 
 Gemm choose_gemm(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, GemmReads reads, bool may_split) {
     Gemm gemm;
     uint64_t wanted_groups = 0, k_step = 0;
     if (use_subgroup_driver(caps)) {
         uint32_t lanes = caps.subgroup_size;
-        // 256 sums a lane, measured on lavapipe: fewer load more for each product, more take seconds to compile.
-        uint32_t columns = n > lanes * 4 && lanes < 16 ? 8 : n > lanes ? 4 : 1;
+        auto [rows, columns] = subgroup_tile(lanes, m, n);
         if (columns == 1 && reads.b == Read::along_side)
             reads.b = Read::single;
-        uint32_t rows = columns < 8 && m >= 256 ? 64 : m > lanes ? 32 : lanes;
         if (reads.a == Read::along_side)
             rows = std::max(rows, 4 * lanes);
         gemm.suffix = "_subgroup";

@@ -6,6 +6,7 @@
 //
 // lr, 1-b1^t and 1-b2^t come from StepParams, so recorded command buffers stay valid.
 // Kernels: shaders/optim/. Definitions as in PyTorch.
+#include "ops/gemm.hpp"
 #include "vkvae/ops.hpp"
 
 namespace vkvae {
@@ -72,7 +73,11 @@ void adam(Graph& g, const OptimizerState& s, Tensor m, Tensor v, const AdamOptio
            .out = {s.weights, m, v},
            .lower =
                [=](Lowering& l) {
-                   l.each("adam", push.count, {}, {s.weights, s.gradients, m, v, s.norm, s.halted}, push);
+                   if (prefers_texels(l.caps) && push.count % 4 == 0)
+                       l.each("adam_texels", push.count / 4, {}, {s.weights, s.gradients, m, v, s.norm, s.halted, m, v},
+                              push, {0, 4, 0, 0, 0, 0, 4, 4});
+                   else
+                       l.each("adam", push.count, {}, {s.weights, s.gradients, m, v, s.norm, s.halted}, push);
                },
            .adjoint = {}});
 }

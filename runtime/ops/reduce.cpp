@@ -86,16 +86,20 @@ void lower_reduce(Lowering& l, Tensor x, Tensor y, ReduceOp op, uint64_t outer, 
         float factor;
     };
     constexpr uint64_t kTerms = 256; // that one work item adds in a row; up to twice as many where that saves a stage
-    if (axis > 2 * kTerms) {
-        uint64_t chunks = (axis + kTerms - 1) / kTerms;
-        Tensor partial = l.scratch({int64_t(outer), int64_t(chunks), int64_t(inner)}, "partial sums");
-        Push first = {uint32_t(outer * chunks * inner), uint32_t(axis), uint32_t(inner), uint32_t(chunks), 1};
-        l.each("reduce", first.count, {uint32_t(op)}, {x, partial}, first);
-        ReduceOp next = op == ReduceOp::sum_of_squares ? ReduceOp::sum : op;
-        return lower_reduce(l, partial, y, next, outer, chunks, inner, factor);
-    }
-    Push push = {uint32_t(outer * inner), uint32_t(axis), uint32_t(inner), 1, factor};
-    l.each("reduce", push.count, {uint32_t(op)}, {x, y}, push);
+    // In texels either four outputs at a time, or four parts of one.
+    bool four_outputs = prefers_texels(l.caps) && inner % 4 == 0;
+    bool four_parts = prefers_texels(l.caps) && inner == 1 && axis % 4 == 0;
+    bool texels = four_outputs || four_parts;
+    uint64_t rows = four_parts ? axis / 4 : axis, width = four_outputs ? inner / 4 : inner;
+    uint64_t chunks = rows > 2 * kTerms ? (rows + kTerms - 1) / kTerms : 1;
+    bool last = chunks == 1;
+    Tensor to = last ? y : l.scratch({int64_t(outer), int64_t(chunks), int64_t(inner)}, "partial sums");
+    Push push = {uint32_t(outer * chunks * width), uint32_t(rows), uint32_t(width), uint32_t(chunks),
+                 last ? factor : 1};
+    l.each(texels ? "reduce_texels" : "reduce", push.count, {uint32_t(op), uint32_t(four_outputs)}, {x, to}, push,
+           texels ? std::vector<uint32_t>{4} : std::vector<uint32_t>{});
+    if (!last)
+        lower_reduce(l, to, y, op == ReduceOp::sum_of_squares ? ReduceOp::sum : op, outer, chunks, inner, factor);
 }
 
 Tensor sum(Graph& g, Tensor x, int axis, int count) {

@@ -1,4 +1,10 @@
 // Adam and AdamW, one work item a weight. All (count). Kingma and Ba 2014; Loshchilov and Hutter 2017.
+//
+// With TEXELS (what that is good for: common/gemm.glsl) a work item has four weights, count is a multiple of 4, and
+// gradients and moments are read as texels; the moments' memory is bound a second time to be written. Each work item
+// reads what it will write before it writes.
+//
+// variants: adam | adam_texels -DTEXELS
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "common/index.glsl"
@@ -10,25 +16,44 @@ layout(push_constant) uniform Push {
     float beta1, beta2, eps, weight_decay;
     uint decoupled;
 };
+#ifdef TEXELS
+#define Value vec4
+layout(set = 0, binding = 0) restrict buffer W { vec4 w[]; };
+layout(set = 0, binding = 1) uniform samplerBuffer g;
+layout(set = 0, binding = 2) writeonly buffer M { vec4 m[]; };
+layout(set = 0, binding = 3) writeonly buffer V { vec4 v[]; };
+layout(set = 0, binding = 6) uniform samplerBuffer old_m;
+layout(set = 0, binding = 7) uniform samplerBuffer old_v;
+#define GRADIENT texelFetch(g, int(i))
+#define OLD_M texelFetch(old_m, int(i))
+#define OLD_V texelFetch(old_v, int(i))
+const uint WIDTH = 4;
+#else
+#define Value float
 layout(set = 0, binding = 0) restrict buffer W { float w[]; };
 layout(set = 0, binding = 1) readonly restrict buffer G { float g[]; };
 layout(set = 0, binding = 2) restrict buffer M { float m[]; };
 layout(set = 0, binding = 3) restrict buffer V { float v[]; };
+#define GRADIENT g[i]
+#define OLD_M m[i]
+#define OLD_V v[i]
+const uint WIDTH = 1;
+#endif
 layout(set = 0, binding = 4) readonly restrict buffer Norm { float squares[]; };
 layout(set = 0, binding = 5) readonly restrict buffer Halted { uint halted[]; };
 
 void main() {
     uint i = global_index();
-    if (i >= count || halted[0] != 0)
+    if (i >= count / WIDTH || halted[0] != 0)
         return;
-    float weight = w[i];
-    float gradient = clip_factor(squares[0], params.clip_norm) * g[i];
+    Value weight = w[i];
+    Value gradient = clip_factor(squares[0], params.clip_norm) * GRADIENT;
     if (decoupled != 0)
         weight -= params.lr * weight_decay * weight;
     else
         gradient += weight_decay * weight;
-    float mean = beta1 * m[i] + (1.0 - beta1) * gradient;
-    float square = beta2 * v[i] + (1.0 - beta2) * gradient * gradient;
+    Value mean = beta1 * OLD_M + (1.0 - beta1) * gradient;
+    Value square = beta2 * OLD_V + (1.0 - beta2) * gradient * gradient;
     m[i] = mean;
     v[i] = square;
     w[i] = weight - params.lr * (mean / params.bias1) / (sqrt(square / params.bias2) + eps);

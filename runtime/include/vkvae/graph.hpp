@@ -100,7 +100,7 @@ class Lowering {
     // Kernels use global_index() of shaders/common/index.glsl and get `count` as their first push constant.
     template <class Push>
     void each(const char* shader, uint64_t count, std::vector<uint32_t> constants, std::vector<Tensor> buffers,
-              const Push& push);
+              const Push& push, std::vector<uint32_t> texels = {});
 
     const Node* node = nullptr;      // that is being lowered
     std::vector<TensorInfo> tensors; // the graph's, and scratch
@@ -108,7 +108,7 @@ class Lowering {
 
   private:
     void each_words(const char* shader, uint64_t count, std::vector<uint32_t> constants, std::vector<Tensor> buffers,
-                    std::vector<uint32_t> push);
+                    std::vector<uint32_t> push, std::vector<uint32_t> texels);
     std::vector<bool> used_;
 };
 
@@ -122,8 +122,8 @@ template <class Push> std::vector<uint32_t> push_words(const Push& push) {
 
 template <class Push>
 void Lowering::each(const char* shader, uint64_t count, std::vector<uint32_t> constants, std::vector<Tensor> buffers,
-                    const Push& push) {
-    each_words(shader, count, std::move(constants), std::move(buffers), push_words(push));
+                    const Push& push, std::vector<uint32_t> texels) {
+    each_words(shader, count, std::move(constants), std::move(buffers), push_words(push), std::move(texels));
 }
 
 // Handed to a node's `adjoint`: the gradients of its outputs, and where the gradients of its inputs go.
