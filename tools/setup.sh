@@ -62,6 +62,10 @@ else packages+=(glslang-tools spirv-tools libstb-dev); fi # recent enough to hav
 if [[ $with_test ]]; then
   packages+=(clang)
   if [[ $codename ]]; then extras+=(chromium); else packages+=(vulkan-validationlayers); fi
+  if [[ $codename == bookworm && $(dpkg --print-architecture) == amd64 ]]; then
+    packages+=(xz-utils) # unpacks Mesa's source
+    extras+=(shims)
+  fi
 fi
 
 installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${packages[@]}" 2>/dev/null || true)
@@ -217,14 +221,48 @@ JSON
   place "$work/layers" "$deps/layers"
 }
 
+build_shims() {
+  fetch trixie mesa-vulkan-drivers mesa-drm-shim libvulkan1 libc6 libstdc++6 libgcc-s1 zlib1g libzstd1 libexpat1 \
+    libffi8 libdrm2 libdrm-dev libx11-xcb1 libxau6 libxcb1 libxcb-dri3-0 libxcb-present0 libxcb-randr0 libxcb-shm0 \
+    libxcb-sync1 libxcb-xfixes0 libxdmcp6 libxshmfence1 libwayland-client0 python3-mako python3-markupsafe || return 1
+  local from
+  from=$(echo "$work"/tree/usr/lib/*-linux-gnu)
+  mkdir -p "$work"/new/{intel,nvk/lib,nvk/icd.d} "$work/mesa"
+  # The program that runs on it gets this Debian's libraries too, the C library first of all.
+  "$from"/ld-linux*.so.* --library-path "$from" --list "$from/libvulkan_nouveau.so" |
+    sed -n 's/.*=> \([^ ]*\) .*/\1/p' | xargs cp -Lt "$work/new/nvk/lib" || return 1
+  cp -L "$from"/{ld-linux*.so.*,libvulkan.so.1,libvulkan_nouveau.so,libnouveau_noop_drm_shim.so} "$work/new/nvk/lib/" ||
+    return 1
+  sed 's#"library_path": "#&../lib/#' "$work/tree/usr/share/vulkan/icd.d/nouveau_icd.json" \
+    >"$work/new/nvk/icd.d/nouveau.json" || return 1
+
+  sed -n 's/^deb /deb-src /p' "$work/apt/etc/sources.list" >>"$work/apt/etc/sources.list"
+  (export APT_CONFIG=$work/apt/conf
+    apt-get -qq update && cd "$work/debs" && apt-get -qq --download-only source mesa) || return 1
+  tar -xf "$work"/debs/mesa_*.orig.tar.xz -C "$work/mesa" --strip-components=1 --wildcards \
+    '*/include/*' '*/src/drm-shim/*' '*/src/intel/dev/*' '*/src/intel/common/*' '*/src/intel/tools/*' '*/src/util/*' \
+    '*/src/c11/*' '*/src/compiler/*.h' || return 1
+  PYTHONPATH=$work/tree/usr/lib/python3/dist-packages tools/cross_vendor/intel_stub.sh "$work/mesa" \
+    "$work/tree/usr/include" "$work/new/intel/libintel_noop_drm_shim.so"
+}
+get_shims() { # for tools/cross_vendor: NVIDIA's open driver, and stand-ins for the kernel drivers of NVIDIA and Intel
+  # They hang on the inner files of one Mesa release. Where Debian has moved on, tests go on without these targets.
+  if build_shims; then place "$work/new" "$deps/shims"
+  else
+    say "could not get the compilers of Intel and NVIDIA for tools/cross_vendor; its targets there will be skipped" >&2
+    got=
+  fi
+}
+
 # A component's stamp is the checksum of the function that gets it: a changed recipe runs again, a failed one resumes.
-recipe() { declare -f "get_$1" | cksum; }
+recipe() { { declare -f "get_$1" "build_$1" || true; } | cksum; }
 part() { # what tells that a component is still there
   case $1 in
     glslang) echo "$deps/bin/glslangValidator" ;;
     headers) echo "$deps/include/stb_image.h" ;;
     mesa) echo "$deps/mesa/icd.d/lvp.json" ;;
     chromium) echo "$deps/swiftshader/libvk_swiftshader.so" ;;
+    shims) echo "$deps/shims/nvk/lib/libvulkan_nouveau.so" ;;
   esac
 }
 current() { [[ -e $(part "$1") && $(cat "$deps/.stamp-$1" 2>/dev/null) == "$(recipe "$1")" ]]; }

@@ -87,6 +87,13 @@ ctests() { # ctests DRIVER PRESET OPTION...
   return "$status"
 }
 
+cross_vendor() { # targets whose driver is not here are named and left out
+  local status=0
+  tools/cross_vendor/run.sh build/ci/tools/vkvae_pipelines || status=$?
+  ((status != 3)) || { skipped+=" cross_vendor"; status=0; }
+  return "$status"
+}
+
 phase "setup" tools/setup.sh --test
 phase "build: gcc" build ci
 if [[ $quick ]]; then
@@ -99,6 +106,7 @@ phase "installed, in other builds" ctests lavapipe ci -R '^consumers$'
 phase "on lavapipe4" on lavapipe4 "$tests"
 phase "on lavapipe16" on lavapipe16 "$tests"
 phase "on swiftshader" on swiftshader "$tests"
+phase "compilers of other vendors" cross_vendor
 # Synchronisation validation does not know that reused memory holds another tensor.
 phase "missing barriers" on lavapipe+sync env VKVAE_NO_ALIAS=1 "$tests"
 phase "checks inside shaders" on lavapipe+gpuav "$tests"
