@@ -63,7 +63,7 @@ class Fuser {
             if (gone_[j] || !nodes_[j].lower || !names(nodes_[j].in, value))
                 continue;
             Step candidate = at == nodes_.size() ? step_on(j, value) : Step{};
-            if (candidate.kind != Step::none && movable(i, j, candidate)) {
+            if (candidate.kind != Step::none && movable(i, j, value, candidate)) {
                 step = candidate;
                 at = j;
             } else {
@@ -85,11 +85,14 @@ class Fuser {
         gone_[at] = true;
         return true;
     }
-    bool movable(size_t i, size_t j, const Step& step) const {
+    // Whether the step of node j on `value` can be done where node i computes the value.
+    bool movable(size_t i, size_t j, Tensor value, const Step& step) const {
         for (size_t between = i; between < j; between++) {
             if (gone_[between])
                 continue;
             const Node& node = nodes_[between];
+            if (between > i && names(node.out, value)) // a node that works in place
+                return false;
             if (step.operand && names(node.out, step.operand))
                 return false;
             if (names(node.out, step.result) || names(node.in, step.result))

@@ -21,18 +21,6 @@ struct TexelView { // a range of a buffer as texels
     auto operator<=>(const TexelView&) const = default;
 };
 
-VkFormat texel_format(DType type, uint32_t width) {
-    switch (type) {
-    case DType::f32:
-        return width == 4 ? VK_FORMAT_R32G32B32A32_SFLOAT : VK_FORMAT_R32_SFLOAT;
-    case DType::u32:
-        return width == 4 ? VK_FORMAT_R32G32B32A32_UINT : VK_FORMAT_R32_UINT;
-    case DType::u8: // read as n / 255
-        return width == 4 ? VK_FORMAT_R8G8B8A8_UNORM : VK_FORMAT_R8_UNORM;
-    }
-    return VK_FORMAT_UNDEFINED;
-}
-
 } // namespace
 
 struct Plan::State {
@@ -244,14 +232,15 @@ void Plan::State::prepare() {
 VkBufferView Plan::State::texel_view(const Dispatch& d, uint32_t binding) {
     const TensorInfo& t = tensors[d.buffers[binding].id];
     uint32_t width = binding < d.texels.size() ? d.texels[binding] : 0;
-    require(width == 1 || width == 4, "kernel ", d.name, " reads binding ", binding, " in texels of ", width,
-            " elements");
-    uint64_t count = uint64_t(element_count(t.shape)) / width, element = t.type == DType::u8 ? 1 : 4;
+    require(t.type == DType::f32 && (width == 1 || width == 4), "kernel ", d.name, " reads '", t.name,
+            "' in texels of ", width, " elements; they are 1 or 4 floats");
+    uint64_t count = uint64_t(element_count(t.shape)) / width;
     Place place = locate(d.buffers[binding]);
     require(place.offset % device.caps().storage_align == 0 && count <= device.caps().max_texels, "tensor '", t.name,
             "' at byte ", place.offset, " with ", count, " texels cannot be a texel buffer on this device (alignment ",
             device.caps().storage_align, ", at most ", device.caps().max_texels, " texels)");
-    TexelView what = {place.buffer, texel_format(t.type, width), place.offset, count * width * element};
+    VkFormat format = width == 4 ? VK_FORMAT_R32G32B32A32_SFLOAT : VK_FORMAT_R32_SFLOAT;
+    TexelView what = {place.buffer, format, place.offset, count * width * 4};
     auto [found, fresh] = views.try_emplace(what, VkBufferView(VK_NULL_HANDLE));
     if (fresh) {
         VkBufferViewCreateInfo info = {VK_STRUCTURE_TYPE_BUFFER_VIEW_CREATE_INFO};

@@ -77,7 +77,7 @@ Tensor add_pass(Graph& g, Pass pass, const Geometry& s, Tensor a, Tensor b, Shap
            .out = {result},
            .lower = [=](Lowering& l) { lower_conv(l, pass, s, a, b, {}, result); },
            .adjoint = {},
-           .takes_steps = true});
+           .takes_steps = pass != Pass::weight_gradient}); // whose long sums are rather split
     return result;
 }
 

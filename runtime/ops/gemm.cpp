@@ -89,12 +89,15 @@ void add_epilogue(const Lowering& l, const Gemm& gemm, Tensor bias, Tensor resul
     uint32_t texel = quads ? 4 : 1, keep = 0;
     Tensor nothing = d.buffers[1]; // for bindings that the kernel does not touch
     Tensor operands[2] = {nothing, nothing}, kept = result;
+    uint32_t widths[2] = {1, 1}; // of the operands' texels; an operand may be B itself
     uint32_t kinds[4] = {};
     for (uint32_t i = 0; i < steps.size(); i++) {
         kinds[2 * i] = steps[i].kind;
         kinds[2 * i + 1] = steps[i].function;
-        if (steps[i].operand)
+        if (steps[i].operand) {
             operands[i] = steps[i].operand;
+            widths[i] = texel;
+        }
         if (steps[i].before) {
             kept = steps[i].before;
             keep = i + 1;
@@ -105,10 +108,8 @@ void add_epilogue(const Lowering& l, const Gemm& gemm, Tensor bias, Tensor resul
     d.constants.insert(d.constants.end(),
                        {uint32_t(bool(bias)), kinds[0], kinds[1], kinds[2], kinds[3], keep, uint32_t(quads)});
     d.buffers.insert(d.buffers.end(), {bias ? bias : nothing, result, operands[0], operands[1], keep ? kept : result});
-    if (!d.texels.empty()) {
-        auto width = [&](Tensor t) { return t == nothing ? 1 : texel; };
-        d.texels.insert(d.texels.end(), {width(d.buffers[2]), 0, width(operands[0]), width(operands[1])});
-    }
+    if (!d.texels.empty())
+        d.texels.insert(d.texels.end(), {bias ? texel : 1, 0, widths[0], widths[1]});
 }
 
 } // namespace vkvae

@@ -25,8 +25,7 @@ struct Gemm {
     std::array<uint32_t, 3> groups = {1, 1, 1};
 };
 
-// For C (m, n) = sum over k. `batches` products of that size share the dispatch along z (phases of a convolution).
-// With may_split, long sums that leave the device idle are split into slices of k, always the same for one shape.
+// For C (m, n) = sum over k. With may_split, long sums that leave the device idle are split into slices of k, always the same for one shape.
 Gemm choose_gemm(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, GemmReads reads, bool may_split);
 
 // Completes a product's dispatch with the epilogue of the node being lowered (shaders/common/epilogue.glsl): constants

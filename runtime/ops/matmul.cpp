@@ -64,7 +64,7 @@ Tensor matmul(Graph& g, Tensor a, Tensor b, bool ta, bool tb) {
                    if (d.wanted[1])
                        d.dx[1] = tb ? matmul(graph, dc, a, true, ta) : matmul(graph, a, dc, !ta, false);
                },
-           .takes_steps = true});
+           .takes_steps = k <= 1024 || m * n >= 65536}); // few long sums are rather split
     return c;
 }
 

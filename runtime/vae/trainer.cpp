@@ -258,7 +258,7 @@ void Trainer::State::report_nonfinite(const StepStats& bad) {
     std::string where;
     try {
         TrainGraph gradients = build_graph(vae, options, place.rows, data.type, false);
-        Plan again(device, gradients.graph, {.alias = false});
+        Plan again(device, gradients.graph, {.fuse = false, .alias = false});
         bind_all(again, gradients);
         StepParams params = params_of(step);
         again.run(params);

@@ -1,5 +1,5 @@
 // Activations and their derivatives, numbered like enum class Activation in vkvae/ops.hpp.
-// The derivative gets x (input) and y (output); those that are fused into matmul and conv epilogues use y alone.
+// The derivative gets x (input) and y (output), and uses x alone for silu and gelu, y alone for the others.
 const uint ACT_NONE = 0, ACT_RELU = 1, ACT_LEAKY_RELU = 2, ACT_ELU = 3, ACT_SILU = 4, ACT_GELU = 5, ACT_SIGMOID = 6,
            ACT_TANH = 7, ACT_SOFTPLUS = 8;
 const float LEAKY_SLOPE = 0.01; // PyTorch's default

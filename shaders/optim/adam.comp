@@ -1,8 +1,9 @@
 // Adam and AdamW, one work item a weight. All (count). Kingma and Ba 2014; Loshchilov and Hutter 2017.
 //
 // With TEXELS (what that is good for: common/gemm.glsl) a work item has four weights, count is a multiple of 4, and
-// gradients and moments are read as texels; the moments' memory is bound a second time to be written. Each work item
-// reads what it will write before it writes.
+// gradients and moments are read as texels; the moments' memory is bound a second time to be written. Vulkan's memory
+// model promises little about that, but each stored value is computed from the fetch of the same element, and no other
+// work item touches it.
 //
 // variants: adam | adam_texels -DTEXELS
 #version 450

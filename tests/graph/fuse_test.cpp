@@ -104,6 +104,14 @@ TEST_CASE("a step that reads another part of the memory, or of another size, sta
     CHECK(whole.fused() == "product+activation");
 }
 
+TEST_CASE("a step on a value that was changed in place stays after the change") {
+    Sketch s;
+    Tensor u = s.product(s.graph.input({4, 3}, "x"));
+    s.graph.add({.op = "in_place", .in = {u}, .out = {u}, .lower = [](Lowering&) {}, .adjoint = {}});
+    s.activation(u);
+    CHECK(s.fused() == "product in_place activation");
+}
+
 TEST_CASE("a result in memory that is used on the way stays where it is") {
     Sketch s;
     Tensor x = s.graph.input({4, 3}, "x"), place = s.graph.input({4, 3}, "place");

@@ -73,6 +73,15 @@ TEST_CASE("conv2d takes any width of channels") {
     check(conv_case({2, 5, 5, 7, 7, 1, 1, Conv2d::same_sides(1, 0)}, Activation::none, false));
 }
 
+TEST_CASE("conv2d in whole vec4s of channels, over several tiles") {
+    check(conv_case({1, 7, 5, 8, 20, 3, 3, Conv2d::same_sides(1, 1)}));
+    check(conv_case({2, 5, 6, 12, 36, 3, 3, Conv2d::same_sides(2, 1)}));
+    check(conv_case({1, 5, 7, 20, 68, 2, 2, {3, 0, 0, 0, 0}})); // pixels that no window meets
+    check(conv_case({3, 7, 7, 68, 12, 3, 4, {2, 2, 0, 1, 1}}));
+    check(transpose_case({1, 3, 5, 36, 20, 4, 4, Conv2d::same_sides(2, 1)}, 0, Activation::silu));
+    check(transpose_case({2, 3, 3, 8, 68, 3, 3, Conv2d::same_sides(2, 1)}, 1));
+}
+
 TEST_CASE("conv2d pads each side by itself and takes kernels that are not square") {
     check(conv_case({2, 6, 7, 3, 7, 4, 4, {2, 1, 0, 2, 1}}));
     check(conv_case({1, 6, 7, 3, 7, 3, 3, {2, 0, 1, 1, 0}}));

@@ -56,6 +56,19 @@ OpCase conv_chain(int64_t channels, int64_t hidden, Activation activation) {
     return c;
 }
 
+// y = a x + x and y = a x + a: what a step adds is one of the factors.
+OpCase factor_added(int64_t rows, int64_t columns, bool first) {
+    OpCase c;
+    c.name = concat_text("a x + ", first ? "a" : "x", " ", rows, "x", columns);
+    c.inputs = {{{rows, rows}}, {{rows, columns}}};
+    c.build = [=](Graph& g, std::span<const Tensor> in) { return add(g, matmul(g, in[0], in[1]), in[first ? 0 : 1]); };
+    c.formula = [=](const std::vector<Values>& in) {
+        return reference::add(reference::matmul(in[0], in[1], size_t(rows), size_t(columns), size_t(rows)),
+                              in[first ? 0 : 1]);
+    };
+    return c;
+}
+
 // relu and leaky_relu have kinks, where differences are no gradient: their steps are those of the others.
 const Activation kSmooth[] = {Activation::elu,     Activation::silu, Activation::gelu,
                               Activation::sigmoid, Activation::tanh, Activation::softplus};
@@ -78,6 +91,13 @@ TEST_CASE("products with activations, their gradients and residual sums are the 
     }
     check(residual_mlp(70, 68, Activation::silu)); // more than one tile, and not a multiple of it
     check(conv_chain(3, 40, Activation::silu));
+}
+
+TEST_CASE("a factor of the product can be what a step adds to it") {
+    for (int64_t columns : {7, 20, 68})
+        check(factor_added(12, columns, false));
+    check(factor_added(20, 20, true));
+    check(factor_added(9, 9, true));
 }
 
 TEST_CASE("fusion takes the elementwise dispatches out of a network") {

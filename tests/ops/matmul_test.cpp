@@ -52,6 +52,10 @@ TEST_CASE("matmul of any size, transposed or not, is the product, and so are its
             check(matmul_case(1, 1, 1, ta, tb));
             check(matmul_case(7, 3, 5, ta, tb));
             check(matmul_case(37, 41, 43, ta, tb));
+            check(matmul_case(36, 44, 52, ta, tb)); // whole vec4s along every side
+            check(matmul_case(68, 132, 20, ta, tb));
+            check(matmul_case(68, 40, 19, ta, tb)); // along some
+            check(matmul_case(33, 70, 24, ta, tb));
         }
 }
 

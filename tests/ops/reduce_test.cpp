@@ -46,12 +46,16 @@ TEST_CASE("reductions over first, middle, last and all axes") {
         check(reduce_case(op, {5, 7, 11}, 0, 2));
         check(reduce_case(op, {5, 7, 3, 2}, 1, 2));
         check(reduce_case(op, {5, 7, 11}, 0, -1));
+        check(reduce_case(op, {5, 7, 12}, 1, 1)); // rows of whole vec4s
+        check(reduce_case(op, {5, 12}, 1, 1));
+        check(reduce_case(op, {8}, 0, -1));
     }
 }
 
 TEST_CASE("long axes go through a tree, whatever stands before and behind them") {
     for (reference::Reduction op : kAll)
-        for (Shape shape : {Shape{1031}, Shape{3, 1031, 5}, Shape{2, 70001}}) {
+        for (Shape shape : {Shape{1031}, Shape{3, 1031, 5}, Shape{2, 70001}, Shape{1032}, Shape{3, 1031, 8},
+                            Shape{2, 70000}}) {
             OpCase c = reduce_case(op, shape, shape.size() > 1 ? 1 : 0, 1);
             c.samples = 3;
             check(c);
@@ -86,7 +90,7 @@ TEST_CASE("the gradient of max is shared evenly between equal maxima") {
 }
 
 TEST_CASE("sum_of_squares adds the squares of everything") {
-    for (int64_t count : {1, 513, 70001}) {
+    for (int64_t count : {1, 4, 513, 516, 70000, 70001}) {
         OpCase c;
         c.name = concat_text("sum_of_squares of ", count);
         c.inputs = {{{count}, false}};

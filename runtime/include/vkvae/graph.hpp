@@ -140,7 +140,7 @@ struct Node {
     std::vector<Tensor> in, out;
     std::function<void(Lowering&)> lower;
     std::function<void(Adjoint&)> adjoint; // empty: no gradient flows through
-    Step step;                // if the node is one: out[0] = step(in[0]); a sum's operand is in[1]
+    Step step;                // if the node is one: out[0] = step(in[0]), with the step's operand in[1]
     bool takes_steps = false; // its kernels can end with steps on out[0]
     std::vector<Step> steps;  // that it has taken: filled by fusion
 };
@@ -188,7 +188,7 @@ struct KernelTime {
 
 struct PlanOptions {
     bool fuse = true;        // elementwise nodes become steps of the kernels that compute their input
-    bool alias = true;       // tensors with disjoint lifetimes share memory; off for validation and for reading all
+    bool alias = true;       // tensors with disjoint lifetimes share memory; off, with fuse off, to read all of them
     uint32_t max_steps = 1;  // steps in one submission: slots in the StepParams ring
 };
 
