@@ -65,7 +65,6 @@ uint16_t words_needed(uint16_t opcode) {
     case OpTypeInt:
     case OpTypeFloat:
     case OpDecorate:
-        return 3;
     case OpTypeSampledImage:
         return 3;
     case OpTypeVector:

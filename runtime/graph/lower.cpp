@@ -10,8 +10,8 @@ Lowering::Lowering(const Caps& device, const Graph& graph) : caps(device), tenso
     for (size_t i = 0; i < tensors.size(); i++)
         if (tensors[i].keep || tensors[i].external)
             used_[tensors[i].storage.id] = true;
-    for (const Node& each : graph.nodes())
-        for (Tensor t : each.in)
+    for (const Node& reader : graph.nodes())
+        for (Tensor t : reader.in)
             used_[tensors[t.id].storage.id] = true;
 }
 

@@ -1,5 +1,4 @@
-// What a product does with each value before it is stored. The including kernel calls
-// store_quad() or store_one():
+// What a product does with each value before it is stored. The including kernel calls store_quad() or store_one():
 //
 //   v = value + bias[column];   v = step 1 (v, x1[at]);   v = step 2 (v, x2[at]);   result[at] = v
 //
@@ -68,7 +67,8 @@ void store_quad(uint at, uint column, vec4 v) {
     result_vectors[at / 4] = v;
 }
 
-// One value; without STORE_QUADS.
+// One value; without STORE_QUADS. Not the quad with three idle components: not every compiler drops those, and
+// SwiftShader's took twice as long with them.
 void store_one(uint at, uint column, float v) {
     if (HAS_BIAS)
         v += bias_at(column).x;

@@ -85,11 +85,12 @@ TEST_CASE("subgroups of a size that is not pinned compute the same") {
     check_same_results(run_sample_network(*device), expected);
 }
 
-TEST_CASE("the smallest workgroups, little shared memory and few groups compute the same") {
+TEST_CASE("the smallest workgroups, little shared memory, few groups and no texels compute the same") {
     std::vector<float> expected = run_sample_network(test_device());
     Environment no_subgroup("VKVAE_DISABLE", "subgroup");
     for (const std::pair<const char*, const char*>& mask :
-         {std::pair{"VKVAE_LIMIT_INVOCATIONS", "64"}, {"VKVAE_LIMIT_SHARED", "8192"}, {"VKVAE_LIMIT_GROUPS", "7"}}) {
+         {std::pair{"VKVAE_LIMIT_INVOCATIONS", "64"}, {"VKVAE_LIMIT_SHARED", "8192"}, {"VKVAE_LIMIT_GROUPS", "7"},
+          {"VKVAE_LIMIT_TEXELS", "1"}}) {
         INFO(std::string(mask.first));
         Environment limit(mask.first, mask.second);
         std::unique_ptr<Device> device = Device::create(test_options());
