@@ -39,35 +39,47 @@ bool prefers_texels(const Caps& caps) {
     return caps.is_cpu() && caps.vendor_id == VK_VENDOR_ID_MESA && caps.max_texels >= caps.max_storage_range / 4;
 }
 
-Gemm choose_gemm(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, GemmReads reads, bool may_split) {
+namespace {
+
+struct Choice {
     Gemm gemm;
-    uint64_t wanted_groups = 0, k_step = 0;
-    if (use_subgroup_driver(caps)) {
-        uint32_t lanes = caps.subgroup_size;
-        auto [rows, columns] = subgroup_tile(lanes, m, n);
-        if (columns == 1 && reads.b == Read::along_side)
-            reads.b = Read::single;
-        if (reads.a == Read::along_side)
-            rows = std::max(rows, 4 * lanes);
-        gemm.suffix = "_subgroup";
-        gemm.constants = {lanes, rows, columns, uint32_t(reads.a), uint32_t(reads.b)};
-        gemm.texels = {reads.a == Read::single ? 1u : 4u, reads.b == Read::single ? 1u : 4u};
-        gemm.tile_m = rows;
-        gemm.tile_n = lanes * columns;
-        gemm.stores_quads = columns % 4 == 0;
-        wanted_groups = 16; // software devices have few cores; some slack evens the load
-        k_step = 4;
-    } else {
-        // 64x64 needs 256 work items and two panels of 16x65 floats; smaller problems and devices take 32x32 with 64.
-        bool room = caps.max_invocations >= 256 && caps.max_shared_bytes >= 2 * 16 * 65 * 4;
-        bool large = room && m > 32 && n > 32 && divide_up(m, 64) * divide_up(n, 64) >= 16;
-        uint32_t tile = large ? 64 : 32;
-        gemm.suffix = "_tile";
-        gemm.constants = {tile * tile / 16, tile, tile, 0, 0};
-        gemm.tile_m = gemm.tile_n = tile;
-        wanted_groups = 256;
-        k_step = 16;
-    }
+    uint64_t wanted_groups, k_step; // how many groups fill the device; slices of k are multiples of k_step
+};
+
+Choice choose_subgroup(const Caps& caps, uint64_t m, uint64_t n, GemmReads reads) {
+    uint32_t lanes = caps.subgroup_size;
+    auto [rows, columns] = subgroup_tile(lanes, m, n);
+    if (columns == 1 && reads.b == Read::along_side)
+        reads.b = Read::single;
+    if (reads.a == Read::along_side)
+        rows = std::max(rows, 4 * lanes);
+    Gemm gemm;
+    gemm.suffix = "_subgroup";
+    gemm.constants = {lanes, rows, columns, uint32_t(reads.a), uint32_t(reads.b)};
+    gemm.texels = {reads.a == Read::single ? 1u : 4u, reads.b == Read::single ? 1u : 4u};
+    gemm.tile_m = rows;
+    gemm.tile_n = lanes * columns;
+    gemm.stores_quads = columns % 4 == 0;
+    return {gemm, 16, 4}; // software devices have few cores; some slack evens the load
+}
+
+Choice choose_tile(const Caps& caps, uint64_t m, uint64_t n) {
+    // 64x64 needs 256 work items and two panels of 16x65 floats; smaller problems and devices take 32x32 with 64.
+    bool room = caps.max_invocations >= 256 && caps.max_shared_bytes >= 2 * 16 * 65 * 4;
+    bool large = room && m > 32 && n > 32 && divide_up(m, 64) * divide_up(n, 64) >= 16;
+    uint32_t tile = large ? 64 : 32;
+    Gemm gemm;
+    gemm.suffix = "_tile";
+    gemm.constants = {tile * tile / 16, tile, tile, 0, 0};
+    gemm.tile_m = gemm.tile_n = tile;
+    return {gemm, 256, 16};
+}
+
+} // namespace
+
+Gemm choose_gemm(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, GemmReads reads, bool may_split) {
+    auto [gemm, wanted_groups, k_step] =
+        use_subgroup_driver(caps) ? choose_subgroup(caps, m, n, reads) : choose_tile(caps, m, n);
     uint64_t tiles = divide_up(m, gemm.tile_m) * divide_up(n, gemm.tile_n);
     if (may_split && tiles < wanted_groups) {
         // At least 256 products a slice, so that writing and adding the partial sums stays small beside them.

@@ -1,0 +1,119 @@
+// The driver of common/gemm.glsl for lavapipe: one subgroup a workgroup, no shared memory, no barrier, which would turn
+// the kernel into coroutines. What costs there, read in its machine code: a load from a storage buffer is a dozen
+// instructions and two branches for each lane and number; a texel fetch is one call of 60 instructions that brings four
+// numbers to each of 8 lanes. And a variable that lives through a loop is loaded, blended with the execution mask and
+// stored on each round. So A and B are texel buffers, read four numbers at a time, four k a round, each sum is touched
+// once a round, and subgroupBroadcast hands A round.
+
+layout(local_size_x_id = 0) in;
+layout(constant_id = 0) const uint LANES = 8;   // the subgroup's size
+layout(constant_id = 1) const uint TILE_M = 32; // rows of a tile, a multiple of LANES, of 4 LANES if A is read along m
+layout(constant_id = 2) const uint COLUMNS = 8; // neighbouring columns of a lane, a multiple of 4 if B is read along n
+// Which four neighbours in memory one fetch brings; a texel is then four floats, else one.
+const uint SINGLE = 0, ALONG_K = 1, ALONG_SIDE = 2; // of k; of m for A, of n for B
+layout(constant_id = 3) const uint A_READ = SINGLE;
+layout(constant_id = 4) const uint B_READ = SINGLE;
+const uint GROUPS = TILE_M / LANES;
+const bool QUADS = A_READ == ALONG_K && B_READ != SINGLE; // four k are one step of the tap
+
+uint gemm_tile_m() { return TILE_M; }
+uint gemm_tile_n() { return LANES * COLUMNS; }
+uint row_in_tile(uint group, uint lane) {
+    return A_READ == ALONG_SIDE ? (group / 4 * LANES + lane) * 4 + group % 4 : group * LANES + lane;
+}
+
+vec4 a_fetch(Row row, Tap tap) {
+    int at = a_at(row, tap);
+    vec4 texel = texelFetch(a_texels, A_READ == SINGLE ? max(at, 0) : max(at, 0) / 4);
+    return at < 0 ? vec4(0.0) : texel;
+}
+vec4 b_fetch(uint at) { return texelFetch(b_texels, int(B_READ == SINGLE ? at : at / 4)); }
+
+// subgroupBroadcast wants a constant.
+#define ADD_ROW(source)                                                                                                \
+    {                                                                                                                  \
+        vec4 x = subgroupBroadcast(a[g], source);                                                                      \
+        [[unroll]] for (uint c = 0; c < COLUMNS; c++) {                                                                \
+            float sum = acc[(g * LANES + source) * COLUMNS + c];                                                       \
+            sum += x[0] * b[c][0];                                                                                     \
+            sum += x[1] * b[c][1];                                                                                     \
+            sum += x[2] * b[c][2];                                                                                     \
+            sum += x[3] * b[c][3];                                                                                     \
+            acc[(g * LANES + source) * COLUMNS + c] = sum;                                                             \
+        }                                                                                                              \
+    }
+
+void gemm(uint tile_m, uint tile_n, uint k_begin, uint k_end) {
+    uint lane = gl_SubgroupInvocationID;
+    uint m0 = tile_m * TILE_M, n0 = tile_n * gemm_tile_n() + lane * COLUMNS;
+    uint m_last = gemm_m() - 1, n_last = gemm_n() - 1;
+    Row rows[GROUPS];
+    uint at_column[COLUMNS];
+    float acc[TILE_M * COLUMNS];
+    [[unroll]] for (uint g = 0; g < GROUPS; g++)
+        rows[g] = row_state(min(m0 + row_in_tile(g, lane), A_READ == ALONG_SIDE ? m_last - 3 : m_last));
+    [[unroll]] for (uint c = 0; c < COLUMNS; c++)
+        at_column[c] = b_at_column(min(n0 + c, B_READ == ALONG_SIDE ? n_last - 3 : n_last));
+    [[unroll]] for (uint i = 0; i < TILE_M * COLUMNS; i++)
+        acc[i] = 0.0;
+
+    Tap tap = tap_state(k_begin);
+    [[dont_unroll]] for (uint k = k_begin; k < k_end; k += 4) {
+        vec4 a[GROUPS];  // [group][k]
+        vec4 b[COLUMNS]; // [column][k]
+        [[unroll]] for (uint j = 0; j < 4; j++) {
+            bool first = j == 0, inside = QUADS || k + j < k_end; // past the end A is 0 and the tap stays
+            [[unroll]] for (uint g = 0; g < GROUPS; g++) {
+                if (A_READ == ALONG_K && first)
+                    a[g] = a_fetch(rows[g], tap);
+                if (A_READ == SINGLE)
+                    a[g][j] = inside ? a_fetch(rows[g], tap).x : 0.0;
+                if (A_READ == ALONG_SIDE && g % 4 == 0) {
+                    vec4 four = a_fetch(rows[g], tap);
+                    [[unroll]] for (uint e = 0; e < 4; e++)
+                        a[g + e][j] = inside ? four[e] : 0.0;
+                }
+            }
+            uint at_tap = b_at_tap(tap) + (QUADS ? j * b_step() : 0);
+            [[unroll]] for (uint c = 0; c < COLUMNS; c++) {
+                if (B_READ == ALONG_K && first)
+                    b[c] = b_fetch(at_tap + at_column[c]);
+                if (B_READ == SINGLE)
+                    b[c][j] = b_fetch(at_tap + at_column[c]).x;
+                if (B_READ == ALONG_SIDE && c % 4 == 0) {
+                    vec4 four = b_fetch(at_tap + at_column[c]);
+                    [[unroll]] for (uint e = 0; e < 4; e++)
+                        b[c + e][j] = four[e];
+                }
+            }
+            if (!QUADS && k + j + 1 < k_end)
+                advance(tap, 1);
+        }
+        if (QUADS)
+            advance(tap, 4);
+        [[unroll]] for (uint g = 0; g < GROUPS; g++) {
+            ADD_ROW(0) ADD_ROW(1) ADD_ROW(2) ADD_ROW(3)
+            if (LANES > 4) {
+                ADD_ROW(4) ADD_ROW(5) ADD_ROW(6) ADD_ROW(7)
+            }
+            if (LANES > 8) {
+                ADD_ROW(8) ADD_ROW(9) ADD_ROW(10) ADD_ROW(11) ADD_ROW(12) ADD_ROW(13) ADD_ROW(14) ADD_ROW(15)
+            }
+        }
+    }
+    // Each lane finds where its rows go: a division is slow, and the loop below would do one for every store.
+    uint c_rows[GROUPS];
+    [[unroll]] for (uint g = 0; g < GROUPS; g++)
+        c_rows[g] = c_row(min(m0 + row_in_tile(g, lane), m_last));
+    // A loop that stays one: unrolled, the stores would be most of the kernel's code and of its compile time.
+    [[dont_unroll]] for (uint i = 0; i < TILE_M * COLUMNS; i += STORE_QUADS ? 4 : 1) {
+        uint g = i / COLUMNS / LANES, source = i / COLUMNS % LANES, n = n0 + i % COLUMNS;
+        uint at = subgroupShuffle(c_rows[g], source) + n;
+        if (m0 + row_in_tile(g, source) <= m_last && n <= n_last) {
+            if (STORE_QUADS)
+                store_quad(at, n, vec4(acc[i], acc[i + 1], acc[i + 2], acc[i + 3]));
+            else
+                store_one(at, n, acc[i]);
+        }
+    }
+}
