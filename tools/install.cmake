@@ -33,5 +33,7 @@ cmake_path(RELATIVE_PATH CMAKE_INSTALL_PREFIX BASE_DIRECTORY ${CMAKE_INSTALL_FUL
 cmake_path(APPEND pc_libdir "\${prefix}" ${CMAKE_INSTALL_LIBDIR})
 cmake_path(APPEND pc_includedir "\${prefix}" ${CMAKE_INSTALL_INCLUDEDIR})
 list(TRANSFORM CMAKE_DL_LIBS PREPEND -l OUTPUT_VARIABLE pc_libs_private)
+list(APPEND pc_libs_private ${CMAKE_THREAD_LIBS_INIT})
+list(JOIN pc_libs_private " " pc_libs_private)
 configure_file(${PROJECT_SOURCE_DIR}/tools/vkvae.pc.in ${PROJECT_BINARY_DIR}/vkvae.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/vkvae.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

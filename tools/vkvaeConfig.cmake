@@ -11,6 +11,8 @@ if(NOT TARGET Vulkan::Headers)
     endif()
 endif()
 
+include(CMakeFindDependencyMacro)
+find_dependency(Threads)
 include(${CMAKE_CURRENT_LIST_DIR}/vkvaeTargets.cmake)
 if(TARGET Vulkan::Headers)
     target_link_libraries(vkvae::vkvae INTERFACE Vulkan::Headers)

@@ -285,11 +285,8 @@ Device::~Device() {
         return;
     staging_ = Buffer();
     if (device_ && fn_->vkDestroyPipeline) {
-        for (auto& [key, kernel] : kernels_) {
-            fn_->vkDestroyPipeline(device_, kernel->pipeline, nullptr);
-            fn_->vkDestroyPipelineLayout(device_, kernel->layout, nullptr);
-            fn_->vkDestroyDescriptorSetLayout(device_, kernel->set_layout, nullptr);
-        }
+        for (auto& [key, kernel] : kernels_)
+            destroy_kernel(*kernel);
         fn_->vkDestroyPipelineCache(device_, pipeline_cache_, nullptr);
         fn_->vkDestroyDescriptorSetLayout(device_, step_layout_, nullptr);
         if (owned_)

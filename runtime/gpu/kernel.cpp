@@ -1,5 +1,8 @@
 // Pipelines: made from a shader and its specialization constants on first use, then found by name.
 #include <algorithm>
+#include <atomic>
+#include <system_error>
+#include <thread>
 
 #include "gpu/functions.hpp"
 #include "gpu/shader.hpp"
@@ -21,30 +24,54 @@ const Shader& find_shader(const std::string& name) {
 
 namespace {
 
-std::string kernel_key(const Shader& shader, std::span<const uint32_t> constants) {
+std::string kernel_key(const KernelRequest& request) {
     std::ostringstream key;
-    key << shader.name;
-    for (uint32_t value : constants)
+    key << request.shader->name;
+    for (uint32_t value : request.constants)
         key << "," << value;
     return key.str();
 }
 
-} // namespace
+// Calls task(i) for every i < count on all cores. The calling thread works too, so it also does without others.
+void on_all_cores(size_t count, const std::function<void(size_t)>& task) {
+    std::atomic<size_t> next = 0;
+    auto work = [&] {
+        for (size_t i = next++; i < count; i = next++)
+            task(i);
+    };
+    size_t cores = std::max(1u, std::thread::hardware_concurrency());
+    std::vector<std::thread> helpers;
+    try {
+        while (helpers.size() + 1 < std::min(cores, count))
+            helpers.emplace_back(work);
+    } catch (const std::system_error&) { // the system has no thread to give
+    }
+    work();
+    for (std::thread& helper : helpers)
+        helper.join();
+}
 
-const Kernel& Device::kernel(const Shader& shader, std::span<const uint32_t> constants) {
-    std::string key = kernel_key(shader, constants);
-    auto found = kernels_.find(key);
-    if (found != kernels_.end())
-        return *found->second;
+// A kernel on its way: what is asked for, and what became of it.
+struct NewKernel {
+    std::string key;
+    const KernelRequest* request;
+    std::unique_ptr<Kernel> kernel = std::make_unique<Kernel>();
+    VkShaderModule module = VK_NULL_HANDLE;
+    Status status = Status::ok;
+    std::string error;
+};
 
-    auto kernel = std::make_unique<Kernel>();
-    kernel->name = shader.name;
-    kernel->interface = reflect(shader);
-    const ShaderInterface& interface = kernel->interface;
-    require(interface.push_bytes <= caps_.max_push_bytes, "kernel ", key, " needs ", interface.push_bytes,
-            " bytes of push constants, the device has ", caps_.max_push_bytes);
-    require(interface.bindings.size() <= caps_.max_storage_buffers, "kernel ", key, " needs ",
-            interface.bindings.size(), " storage buffers, the device has ", caps_.max_storage_buffers);
+void make_layouts(const Functions& fn, VkDevice device, VkDescriptorSetLayout step_layout, const Caps& caps,
+                  NewKernel& made) {
+    const Shader& shader = *made.request->shader;
+    Kernel& kernel = *made.kernel;
+    kernel.name = shader.name;
+    kernel.interface = reflect(shader);
+    const ShaderInterface& interface = kernel.interface;
+    require(interface.push_bytes <= caps.max_push_bytes, "it needs ", interface.push_bytes,
+            " bytes of push constants, the device has ", caps.max_push_bytes);
+    require(interface.bindings.size() <= caps.max_storage_buffers, "it needs ", interface.bindings.size(),
+            " storage buffers, the device has ", caps.max_storage_buffers);
 
     std::vector<VkDescriptorSetLayoutBinding> bindings;
     for (uint32_t i = 0; i < interface.bindings.size(); i++)
@@ -55,58 +82,102 @@ const Kernel& Device::kernel(const Shader& shader, std::span<const uint32_t> con
     VkDescriptorSetLayoutCreateInfo set_info = {VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO};
     set_info.bindingCount = uint32_t(bindings.size());
     set_info.pBindings = bindings.data();
+    VKVAE_CHECK(fn.vkCreateDescriptorSetLayout(device, &set_info, nullptr, &kernel.set_layout));
 
     VkPushConstantRange push = {VK_SHADER_STAGE_COMPUTE_BIT, 0, interface.push_bytes};
+    VkDescriptorSetLayout sets[] = {kernel.set_layout, step_layout};
     VkPipelineLayoutCreateInfo layout_info = {VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO};
     layout_info.pushConstantRangeCount = interface.push_bytes ? 1 : 0;
     layout_info.pPushConstantRanges = &push;
+    layout_info.setLayoutCount = interface.uses_step ? 2 : 1;
+    layout_info.pSetLayouts = sets;
+    VKVAE_CHECK(fn.vkCreatePipelineLayout(device, &layout_info, nullptr, &kernel.layout));
 
     VkShaderModuleCreateInfo module_info = {VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO};
     module_info.codeSize = shader.code.size_bytes();
     module_info.pCode = shader.code.data();
+    VKVAE_CHECK(fn.vkCreateShaderModule(device, &module_info, nullptr, &made.module));
+}
 
+// The slow part; the one that is called from several threads.
+void compile(const Functions& fn, VkDevice device, VkPipelineCache cache, const Caps& caps, NewKernel& made) {
+    std::span<const uint32_t> constants = made.request->constants;
     std::vector<VkSpecializationMapEntry> entries;
     for (uint32_t i = 0; i < constants.size(); i++)
         entries.push_back({i, i * 4, 4});
     VkSpecializationInfo specialization = {uint32_t(entries.size()), entries.data(), constants.size_bytes(),
                                            constants.data()};
     VkComputePipelineCreateInfo info = {VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO};
+    info.layout = made.kernel->layout;
     info.stage = {VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO};
     info.stage.stage = VK_SHADER_STAGE_COMPUTE_BIT;
+    info.stage.module = made.module;
     info.stage.pName = "main";
     info.stage.pSpecializationInfo = &specialization;
     VkPipelineShaderStageRequiredSubgroupSizeCreateInfo size = {
         VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO};
-    size.requiredSubgroupSize = caps_.subgroup_size;
-    if (interface.uses_subgroup && caps_.subgroup_size_control) {
+    size.requiredSubgroupSize = caps.subgroup_size;
+    if (made.kernel->interface.uses_subgroup && caps.subgroup_size_control) {
         info.stage.pNext = &size;
         info.stage.flags = VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT;
     }
+    VKVAE_CHECK(fn.vkCreateComputePipelines(device, cache, 1, &info, nullptr, &made.kernel->pipeline));
+}
 
-    VkShaderModule module = VK_NULL_HANDLE;
-    auto destroy = [&](Kernel& k) {
-        fn_->vkDestroyPipeline(device_, k.pipeline, nullptr);
-        fn_->vkDestroyPipelineLayout(device_, k.layout, nullptr);
-        fn_->vkDestroyDescriptorSetLayout(device_, k.set_layout, nullptr);
-    };
+// No exception must leave a thread: it becomes the kernel's status.
+template <class Step> void attempt(NewKernel& made, Step step) {
     try {
-        VKVAE_CHECK(fn_->vkCreateDescriptorSetLayout(device_, &set_info, nullptr, &kernel->set_layout));
-        VkDescriptorSetLayout sets[] = {kernel->set_layout, step_layout_};
-        layout_info.setLayoutCount = interface.uses_step ? 2 : 1;
-        layout_info.pSetLayouts = sets;
-        VKVAE_CHECK(fn_->vkCreatePipelineLayout(device_, &layout_info, nullptr, &kernel->layout));
-        info.layout = kernel->layout;
-        VKVAE_CHECK(fn_->vkCreateShaderModule(device_, &module_info, nullptr, &module));
-        info.stage.module = module;
-        VKVAE_CHECK(fn_->vkCreateComputePipelines(device_, pipeline_cache_, 1, &info, nullptr, &kernel->pipeline));
+        if (made.status == Status::ok)
+            step(made);
     } catch (const Error& error) {
-        fn_->vkDestroyShaderModule(device_, module, nullptr);
-        destroy(*kernel);
-        fail(error.status(), "kernel ", key, ": ", error.what());
+        made.status = error.status();
+        made.error = error.what();
+    } catch (const std::exception& error) {
+        made.status = Status::runtime;
+        made.error = error.what();
     }
-    fn_->vkDestroyShaderModule(device_, module, nullptr);
-    kernels_compiled_++;
-    return *(kernels_[key] = std::move(kernel));
+}
+
+} // namespace
+
+std::vector<const Kernel*> Device::kernels(std::span<const KernelRequest> requests) {
+    std::vector<NewKernel> fresh;
+    std::vector<std::string> keys;
+    for (const KernelRequest& request : requests) {
+        keys.push_back(kernel_key(request));
+        if (kernels_.try_emplace(keys.back()).second)
+            fresh.push_back({keys.back(), &request});
+    }
+    for (NewKernel& made : fresh)
+        attempt(made, [&](NewKernel& k) { make_layouts(*fn_, device_, step_layout_, caps_, k); });
+    on_all_cores(fresh.size(), [&](size_t i) {
+        attempt(fresh[i], [&](NewKernel& k) { compile(*fn_, device_, pipeline_cache_, caps_, k); });
+    });
+
+    const NewKernel* failed = nullptr;
+    for (NewKernel& made : fresh) {
+        fn_->vkDestroyShaderModule(device_, made.module, nullptr);
+        if (made.status == Status::ok) {
+            kernels_[made.key] = std::move(made.kernel);
+            kernels_compiled_++;
+            continue;
+        }
+        destroy_kernel(*made.kernel);
+        kernels_.erase(made.key);
+        failed = failed ? failed : &made;
+    }
+    if (failed)
+        fail(failed->status, "kernel ", failed->key, ": ", failed->error);
+    std::vector<const Kernel*> result;
+    for (const std::string& key : keys)
+        result.push_back(kernels_[key].get());
+    return result;
+}
+
+void Device::destroy_kernel(Kernel& kernel) {
+    fn_->vkDestroyPipeline(device_, kernel.pipeline, nullptr);
+    fn_->vkDestroyPipelineLayout(device_, kernel.layout, nullptr);
+    fn_->vkDestroyDescriptorSetLayout(device_, kernel.set_layout, nullptr);
 }
 
 } // namespace vkvae

@@ -204,8 +204,7 @@ void Plan::bind(Tensor t, const Buffer& buffer, uint64_t offset) {
 void Plan::State::prepare() {
     if (ready)
         return;
-    kernels.clear(); // an attempt that failed half-way, for want of memory perhaps, is begun again
-    destroy_sets();
+    destroy_sets(); // an attempt that failed half-way, for want of memory perhaps, is begun again
     if (memory.arena)
         arena = Buffer(device, memory.arena, Memory::device, "intermediate tensors");
     if (memory.external)
@@ -222,8 +221,10 @@ void Plan::State::prepare() {
         std::memcpy(&word, &value, 4);
         device.fill(own, own_offset[i], round_up(tensors[i].bytes(), 4), word);
     }
+    std::vector<KernelRequest> requests;
     for (const Dispatch& d : dispatches)
-        kernels.push_back(&device.kernel(d.shader, d.constants));
+        requests.push_back({&d.shader, d.constants});
+    kernels = device.kernels(requests);
     write_sets();
     ready = true;
 }

@@ -16,21 +16,23 @@ bool use_subgroup_driver(const Caps& caps) {
     return prefers_texels(caps) && caps.subgroup && known_size;
 }
 
-// Sums of one lane: 256, measured on lavapipe. Fewer load more for each product, more take seconds to compile. Of the
-// two shapes with equally many loads, the one that wastes less at the edges.
+// Sums of one lane: rows x columns, measured on lavapipe with 8 lanes as GFLOP/s of a 512^3 matmul, a 3x3 convolution of 64
+// channels, and as seconds of compiling:
+//
+//   32 x 8    50  49  0.40      64 x 4    69  66  0.38      96 x 4    58  71  0.78
+//   16 x 8    40  46  0.16      32 x 4    60  58  0.15      16 x 4    51  44  0.09
+//
+// A round fetches rows / lanes + columns texels for rows x columns x 4 products, and eight columns of B are more than the
+// registers hold. Small products take small tiles, as compiling is most of what they cost.
 struct SubgroupTile {
     uint32_t rows, columns;
 };
-SubgroupTile subgroup_tile(uint32_t lanes, uint64_t m, uint64_t n) {
-    if (n <= lanes)
-        return {m >= 256 ? 64u : m > lanes ? 32u : lanes, 1};
-    auto padded = [&](uint64_t rows, uint64_t columns) {
-        return divide_up(m, rows) * rows * divide_up(n, lanes * columns) * lanes * columns;
-    };
-    bool wide = lanes < 16 && n > lanes * 4 && padded(32, 8) <= padded(64, 4);
-    if (wide)
-        return {m > lanes ? 32u : lanes, 8};
-    return {m > 32 ? 64u : m > lanes ? 32u : lanes, 4};
+SubgroupTile subgroup_tile(uint32_t lanes, uint64_t m, uint64_t n, uint64_t k) {
+    uint64_t products = m * n * k;
+    uint32_t rows = products >= 1'000'000'000 ? 64 : products >= 10'000'000 ? 32 : 16;
+    while (rows > lanes && rows >= 2 * m)
+        rows /= 2;
+    return {std::max(rows, lanes), n <= lanes ? 1u : 4u};
 }
 
 } // namespace
@@ -46,9 +48,9 @@ struct Choice {
     uint64_t wanted_groups, k_step; // how many groups fill the device; slices of k are multiples of k_step
 };
 
-Choice choose_subgroup(const Caps& caps, uint64_t m, uint64_t n, GemmReads reads) {
+Choice choose_subgroup(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, GemmReads reads) {
     uint32_t lanes = caps.subgroup_size;
-    auto [rows, columns] = subgroup_tile(lanes, m, n);
+    auto [rows, columns] = subgroup_tile(lanes, m, n, k);
     if (columns == 1 && reads.b == Read::along_side)
         reads.b = Read::single;
     if (reads.a == Read::along_side)
@@ -79,7 +81,7 @@ Choice choose_tile(const Caps& caps, uint64_t m, uint64_t n) {
 
 Gemm choose_gemm(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, GemmReads reads, bool may_split) {
     auto [gemm, wanted_groups, k_step] =
-        use_subgroup_driver(caps) ? choose_subgroup(caps, m, n, reads) : choose_tile(caps, m, n);
+        use_subgroup_driver(caps) ? choose_subgroup(caps, m, n, k, reads) : choose_tile(caps, m, n);
     uint64_t tiles = divide_up(m, gemm.tile_m) * divide_up(n, gemm.tile_n);
     if (may_split && tiles < wanted_groups) {
         // At least 256 products a slice, so that writing and adding the partial sums stays small beside them.

@@ -102,18 +102,19 @@ TEST_CASE("kernels fold workgroups into y where x alone is too short") {
     Environment limit("VKVAE_LIMIT_GROUPS", "7");
     std::unique_ptr<Device> device = Device::create(test_options());
     Graph g;
-    Tensor a = g.input({3000}, "a"), b = g.input({150, 20}, "b"), c = g.input({20, 150}, "c");
+    Tensor a = g.input({3000}, "a"), b = g.input({110, 20}, "b"), c = g.input({20, 110}, "c");
     Tensor y = scale(g, a, 2), p = matmul(g, b, c);
     g.keep(y);
     g.keep(p);
     Plan plan(*device, g, plan_options());
     CHECK(plan.describe().find("7x7x1") != std::string::npos); // 47 groups of 64
-    std::vector<float> values = make_values({{3000}}, 1);
-    for (Tensor t : {a, b, c})
-        plan.write(t, std::span<const float>(values));
+    std::vector<float> values = make_values({{3000}}, 1), factors(values.begin(), values.begin() + 2200);
+    plan.write(a, std::span<const float>(values));
+    plan.write(b, std::span<const float>(factors));
+    plan.write(c, std::span<const float>(factors));
     plan.run();
     check_close("scale", plan.read(y), reference::scale(to_double(values), 2), 1e-6, 1e-12);
-    check_close("matmul", plan.read(p), reference::matmul(to_double(values), to_double(values), 150, 150, 20), 1e-5,
+    check_close("matmul", plan.read(p), reference::matmul(to_double(factors), to_double(factors), 110, 110, 20), 1e-5,
                 1e-11);
     Graph large;
     large.keep(scale(large, large.input({7 * 7 * 64 + 1}, "too long"), 2));

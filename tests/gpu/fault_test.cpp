@@ -4,6 +4,7 @@
 #include "io/temp_folder.hpp"
 #include "op_check.hpp"
 
+#include <atomic>
 #include <limits>
 
 using namespace vkvae;
@@ -17,7 +18,8 @@ constexpr int kForever = std::numeric_limits<int>::max();
 template <auto Entry> struct Fault;
 template <class... Arguments, VkResult(VKAPI_PTR* Functions::*Entry)(Arguments...)> struct Fault<Entry> {
     static inline VkResult(VKAPI_PTR* real)(Arguments...) = nullptr;
-    static inline int calls = 0, first = 0, last = -1;
+    static inline std::atomic<int> calls = 0; // pipelines are made on several threads
+    static inline int first = 0, last = -1;
     static inline VkResult answer = VK_SUCCESS;
     static inline bool happens_anyway = false; // waits: the device must really be idle before memory is freed
     static VKAPI_ATTR VkResult VKAPI_CALL call(Arguments... arguments) {

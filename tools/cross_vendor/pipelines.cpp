@@ -310,8 +310,9 @@ void run(int argc, char** argv) {
         std::string label = concat_text(d.shader.name, "\t");
         for (size_t i = 0; i < d.constants.size(); i++)
             label += concat_text(i ? "," : "", d.constants[i]);
+        KernelRequest request = {&d.shader, d.constants};
         if (!for_lavapipe_only(d.shader.name) && seen.insert(label).second)
-            print_statistics(device->fn(), device->handle(), device->kernel(d.shader, d.constants).pipeline, label);
+            print_statistics(device->fn(), device->handle(), device->kernels({&request, 1})[0]->pipeline, label);
     }
 }
 

@@ -154,6 +154,12 @@ struct Kernel {
     VkPipeline pipeline = VK_NULL_HANDLE;
 };
 
+// A shader with its specialization constants 0..n-1.
+struct KernelRequest {
+    const Shader* shader;
+    std::span<const uint32_t> constants;
+};
+
 class Device {
   public:
     // Every device the loader shows, usable or not. Errors: Status::device if there is no loader.
@@ -173,9 +179,10 @@ class Device {
     VkDescriptorSetLayout step_layout() const { return step_layout_; }
     double timeout_seconds() const { return timeout_seconds_; } // longest wait for one submission
 
-    // The pipeline of a shader with specialization constants 0..n-1; made once, then found.
-    // Cost: compiles on first use (milliseconds to seconds).
-    const Kernel& kernel(const Shader& shader, std::span<const uint32_t> constants);
+    // A pipeline for each request, made once and then found; they live as long as the device.
+    // Cost: compiles on first use (milliseconds to seconds), on threads of its own, one for each core, which have ended
+    // when it returns. Errors: Status::device, with the kernel's name; those that could be made stay.
+    std::vector<const Kernel*> kernels(std::span<const KernelRequest> requests);
 
     // Copies between host and a device buffer through staging. Submits and waits.
     void upload(const Buffer& to, uint64_t offset, std::span<const std::byte> data);
@@ -193,6 +200,7 @@ class Device {
     Device() = default;
     friend class Buffer;
     void finish_setup(bool read_environment);
+    void destroy_kernel(Kernel& kernel);
     void run_now(const std::function<void(VkCommandBuffer)>& record);
 
     std::unique_ptr<Functions> fn_;
