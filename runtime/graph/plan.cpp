@@ -14,6 +14,10 @@ namespace vkvae {
 
 namespace {
 
+// Timestamps: the beginning and the end of a submission; for a profile the beginning of the step and the end of each
+// kernel. More than this in one pool not every driver offers.
+constexpr uint32_t kSpan = 2, kMostQueries = 4096;
+
 struct TexelView { // a range of a buffer as texels
     VkBuffer buffer;
     VkFormat format;
@@ -50,7 +54,7 @@ struct Plan::State {
     std::map<size_t, std::unique_ptr<Commands>> recorded; // by number of steps
     std::unique_ptr<Commands> profiled;
     VkQueryPool queries = VK_NULL_HANDLE;
-    size_t profiled_steps = 0;
+    bool has_span = false, has_profile = false; // what the last submission that ended has left in `queries`
     Commands* under_way = nullptr;
 
     explicit State(Device& d) : device(d) {}
@@ -63,6 +67,8 @@ struct Plan::State {
     void write_sets();
     void record(VkCommandBuffer commands, size_t steps, bool profile);
     std::unique_ptr<Commands> recording(size_t steps, bool profile);
+    std::vector<uint64_t> ticks(uint32_t first, uint32_t count);
+    bool can_profile() const { return queries && dispatches.size() + 1 + kSpan <= kMostQueries; }
     bool in_arena(const TensorInfo& t) const { return !tensors[t.storage.id].external; }
     const TensorInfo& storage_of(Tensor t) const { return tensors[tensors[t.id].storage.id]; }
     Place locate(Tensor t) const {
@@ -75,9 +81,6 @@ struct Plan::State {
 namespace {
 
 uint64_t round_up(uint64_t value, uint64_t align) { return (value + align - 1) / align * align; }
-
-// Half the budget of a timestamp pool that every driver offers.
-constexpr uint32_t kMostQueries = 4096;
 
 } // namespace
 
@@ -226,6 +229,12 @@ void Plan::State::prepare() {
         requests.push_back({&d.shader, d.constants});
     kernels = device.kernels(requests);
     write_sets();
+    if (device.caps().timestamps && !queries) {
+        VkQueryPoolCreateInfo info = {VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO};
+        info.queryType = VK_QUERY_TYPE_TIMESTAMP;
+        info.queryCount = std::min(uint32_t(dispatches.size()) + 1 + kSpan, kMostQueries);
+        VKVAE_CHECK(device.fn().vkCreateQueryPool(device.handle(), &info, nullptr, &queries));
+    }
     ready = true;
 }
 
@@ -318,8 +327,10 @@ void Plan::State::write_sets() {
 
 void Plan::State::record(VkCommandBuffer commands, size_t steps, bool profile) {
     const Functions& fn = device.fn();
-    if (profile)
-        fn.vkCmdResetQueryPool(commands, queries, 0, uint32_t(dispatches.size() + 1));
+    if (queries) {
+        fn.vkCmdResetQueryPool(commands, queries, 0, kSpan + (profile ? uint32_t(dispatches.size()) + 1 : 0));
+        fn.vkCmdWriteTimestamp(commands, VK_PIPELINE_STAGE_TOP_OF_PIPE_BIT, queries, 0);
+    }
     for (size_t step = 0; step < steps; step++) {
         uint32_t ring_offset = uint32_t(step * ring_stride);
         for (size_t level = 0; level + 1 < schedule.level_begin.size(); level++) {
@@ -329,7 +340,7 @@ void Plan::State::record(VkCommandBuffer commands, size_t steps, bool profile) {
                 const Dispatch& d = dispatches[i];
                 const Kernel& kernel = *kernels[i];
                 if (profile && at == 0)
-                    fn.vkCmdWriteTimestamp(commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, queries, 0);
+                    fn.vkCmdWriteTimestamp(commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, queries, kSpan);
                 fn.vkCmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_COMPUTE, kernel.pipeline);
                 VkDescriptorSet bound[] = {sets[i], step_set};
                 uint32_t count = kernel.interface.uses_step ? 2 : 1;
@@ -340,12 +351,14 @@ void Plan::State::record(VkCommandBuffer commands, size_t steps, bool profile) {
                                           uint32_t(d.push.size() * 4), d.push.data());
                 fn.vkCmdDispatch(commands, d.groups[0], d.groups[1], d.groups[2]);
                 if (profile) { // serialised, so that each timestamp ends one kernel
-                    fn.vkCmdWriteTimestamp(commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, queries, at + 1);
+                    fn.vkCmdWriteTimestamp(commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, queries, kSpan + at + 1);
                     barrier_between_kernels(fn, commands);
                 }
             }
         }
     }
+    if (queries)
+        fn.vkCmdWriteTimestamp(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, queries, 1);
     barrier_around_copies(fn, commands);
 }
 
@@ -367,25 +380,15 @@ void Plan::submit(std::span<const StepParams> params, bool profile) {
         slot.slot = uint32_t(i);
         std::memcpy(s.ring.mapped + i * s.ring_stride, &slot, sizeof(slot));
     }
-    if (profile && s.device.caps().timestamps && s.dispatches.size() < kMostQueries) {
-        if (!s.queries) {
-            VkQueryPoolCreateInfo info = {VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO};
-            info.queryType = VK_QUERY_TYPE_TIMESTAMP;
-            info.queryCount = uint32_t(s.dispatches.size() + 1);
-            VKVAE_CHECK(s.device.fn().vkCreateQueryPool(s.device.handle(), &info, nullptr, &s.queries));
-        }
-        require(params.size() == 1, "Plan::submit: one step can be profiled at a time");
-        if (!s.profiled)
-            s.profiled = s.recording(1, true);
-        s.profiled_steps = 1;
-        s.under_way = s.profiled.get();
-    } else {
-        std::unique_ptr<Commands>& commands = s.recorded[params.size()];
-        if (!commands)
-            commands = s.recording(params.size(), false);
-        s.under_way = commands.get();
-    }
-    s.under_way->submit();
+    bool timed = profile && s.can_profile();
+    require(!timed || params.size() == 1, "Plan::submit: one step can be profiled at a time");
+    std::unique_ptr<Commands>& commands = timed ? s.profiled : s.recorded[params.size()];
+    if (!commands)
+        commands = s.recording(params.size(), timed);
+    commands->submit();
+    s.under_way = commands.get();
+    s.has_span = s.queries != VK_NULL_HANDLE;
+    s.has_profile = timed;
 }
 
 bool Plan::done() { return !state_->under_way || state_->under_way->done(); }
@@ -436,15 +439,28 @@ std::vector<float> Plan::read(Tensor t) {
     return values;
 }
 
+std::vector<uint64_t> Plan::State::ticks(uint32_t first, uint32_t count) {
+    std::vector<uint64_t> values(count);
+    VKVAE_CHECK(device.fn().vkGetQueryPoolResults(device.handle(), queries, first, count, count * 8, values.data(), 8,
+                                                  VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT));
+    return values;
+}
+
+double Plan::gpu_seconds() {
+    State& s = *state_;
+    wait();
+    if (!s.has_span)
+        return 0;
+    std::vector<uint64_t> ticks = s.ticks(0, kSpan);
+    return ticks[1] > ticks[0] ? double(ticks[1] - ticks[0]) * s.device.caps().timestamp_ns * 1e-9 : 0; // may wrap round
+}
+
 std::vector<KernelTime> Plan::profile() {
     State& s = *state_;
     wait();
-    if (!s.queries)
+    if (!s.has_profile)
         return {};
-    std::vector<uint64_t> ticks(s.dispatches.size() + 1);
-    VKVAE_CHECK(s.device.fn().vkGetQueryPoolResults(s.device.handle(), s.queries, 0, uint32_t(ticks.size()),
-                                                    ticks.size() * 8, ticks.data(), 8,
-                                                    VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT));
+    std::vector<uint64_t> ticks = s.ticks(kSpan, uint32_t(s.dispatches.size() + 1));
     std::map<std::string, KernelTime> by_name;
     for (size_t at = 0; at < s.schedule.order.size(); at++) {
         KernelTime& entry = by_name[s.dispatches[s.schedule.order[at]].name];

@@ -281,12 +281,13 @@ std::vector<StepStats> Trainer::run(int64_t count) {
         auto start = std::chrono::steady_clock::now();
         s.submit(now, false);
         std::vector<StepStats> stats = s.collect(now);
-        std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+        std::chrono::duration<double> wall = std::chrono::steady_clock::now() - start;
+        double seconds = s.plan->gpu_seconds();
         std::move(stats.begin(), stats.end(), std::back_inserter(all));
         count -= now;
         // Grow by doubling towards the wanted duration: the first submission compiles pipelines and says nothing.
         bool first = s.seconds_per_step == 0;
-        s.seconds_per_step = std::max(seconds.count(), 1e-9) / double(now);
+        s.seconds_per_step = std::max(seconds > 0 ? seconds : wall.count(), 1e-9) / double(now);
         double wanted = s.options.submit_seconds / s.seconds_per_step;
         s.steps_per_submit = first ? 1 : int64_t(std::clamp(wanted, 1.0, 2.0 * double(s.steps_per_submit)));
     }

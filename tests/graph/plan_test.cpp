@@ -163,9 +163,15 @@ TEST_CASE("a profile times every kernel where the device has timestamps") {
             CHECK(!time.name.empty());
         }
         CHECK(calls == int(plan.dispatch_count()));
+        CHECK(plan.gpu_seconds() > 0);
+        CHECK(plan.gpu_seconds() < 60);
     } else {
         CHECK(times.empty());
+        CHECK(plan.gpu_seconds() == 0);
     }
+    plan.run();
+    CHECK(plan.profile().empty()); // it was of an earlier submission
+    CHECK((plan.gpu_seconds() > 0) == test_device().caps().timestamps);
 }
 
 TEST_CASE("what a plan cannot give is refused by name") {

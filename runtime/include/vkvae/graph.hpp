@@ -218,7 +218,9 @@ class Plan {
     void write(Tensor t, std::span<const float> data) { write(t, std::as_bytes(data)); }
     std::vector<float> read(Tensor t);
 
-    // GPU time of the last profiled submission by kernel name, per step; empty without timestamps.
+    // How long the device worked on the last submission, by its own clock; 0 where it has none.
+    double gpu_seconds();
+    // GPU time of the last submission by kernel name, if it was profiled; empty without timestamps.
     std::vector<KernelTime> profile();
 
     // Exact before anything is allocated, in bytes.

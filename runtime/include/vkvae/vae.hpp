@@ -197,8 +197,8 @@ struct TrainOptions {
     float clip_norm = 0; // 0: none
     uint64_t seed = 0;
     Binarize binarize = Binarize::none;
-    uint32_t max_steps = 64;            // most steps in one submission
-    double submit_seconds = 0.1;        // submissions are sized to take about this long
+    uint32_t max_steps = 256;           // most steps in one submission
+    double submit_seconds = 0.1;        // of device time that a submission is sized to take
 };
 
 struct StepStats {
