@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("step/mlp", "step/conv64", "decode/conv64", "decode/taesd")
+NAMES = ("step/mlp", "step/conv64", "step/res128", "decode/conv64", "decode/taesd")
 
 
 def last_json(command):
@@ -40,13 +40,19 @@ def main():
 
     ours, theirs = {name: [] for name in names}, {name: {} for name in names}
     for _ in range(args.rounds):
-        for name in names:
+        for name in list(names):
             bench = last_json([args.vkvae, "bench", "--only", name, "--json", "--quiet"])
+            if not bench["results"]:
+                print(f"{name} is left out: {bench['left_out'][0]['why']}", file=sys.stderr)
+                names.remove(name)
+                continue
             ours[name] += [row["ms"] for row in bench["results"] if row["name"] == name]
             twins = last_json([args.python, ROOT / "tools/bench/pytorch_twins.py", "--only", name, *twin_options])
             for row in twins["results"]:
                 theirs[name].setdefault(f"{row['mode']} {row['layout']} {row['dtype']}", []).append(row["ms"])
 
+    if not names:
+        sys.exit(1)
     print(f"vkvae on {bench['device']} ({bench['driver']})")
     print(f"PyTorch {twins['torch']} on {twins['device']}, {twins['threads']} threads\n")
     print(f"{'workload':16} {'vkvae ms':>10} {'PyTorch ms':>11} {'ratio':>6}  PyTorch's best")

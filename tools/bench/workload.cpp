@@ -180,8 +180,23 @@ void add_adam(std::vector<Workload>& list, int64_t count) {
 
 constexpr int64_t kBatch = 128;
 
-void add_step(std::vector<Workload>& list, const std::string& model) {
+// Why a device cannot train this; empty if it can.
+std::string too_large(Device& device, const Vae& vae, const TrainOptions& options, int64_t data_count) {
+    try {
+        uint64_t needs = train_memory(device, vae, options, data_count, DType::u8).total();
+        uint64_t has = device.caps().heap_bytes;
+        return needs <= has ? "" : concat_text("it needs ", needs >> 20, " MiB, the device has ", has >> 20);
+    } catch (const Error& error) { // a tensor that no binding can see
+        if (error.status() != Status::device)
+            throw;
+        return error.what();
+    }
+}
+
+void add_step(std::vector<Workload>& list, const std::string& model, int64_t batch = kBatch, bool heavy = false) {
     list.push_back({.name = "step/" + model, .whole = true, .prepare = [=](Device& device) {
+                        Prepared p;
+                        TrainOptions options = {.batch = batch};
                         struct Training {
                             Vae vae;
                             Parameters parameters;
@@ -189,29 +204,31 @@ void add_step(std::vector<Workload>& list, const std::string& model) {
                             std::unique_ptr<Trainer> trainer;
                         };
                         Vae vae(parse_model(preset_model(model)));
+                        p.cannot = too_large(device, vae, options, 4 * batch);
+                        if (!p.cannot.empty())
+                            return p;
                         auto t = std::make_shared<Training>(Training{vae, vae.make_parameters(), {}, nullptr});
                         t->parameters.allocate(device, true);
                         t->parameters.initialise(0);
-                        DataView data = {{}, 4 * kBatch, vae.config().pixels(), DType::u8};
+                        DataView data = {{}, 4 * batch, vae.config().pixels(), DType::u8};
                         t->pixels.resize(size_t(data.count * data.width));
                         for (size_t i = 0; i < t->pixels.size(); i++)
                             t->pixels[i] = std::byte(256 * noise(i));
                         data.bytes = t->pixels;
-                        t->trainer = std::make_unique<Trainer>(device, t->vae, t->parameters, data,
-                                                               TrainOptions{.batch = kBatch});
+                        t->trainer = std::make_unique<Trainer>(device, t->vae, t->parameters, data, options);
                         Graph g;
                         Weights w = vae.add_weights(g);
-                        Elbo e = vae.elbo(g, w, g.input({kBatch, data.width}, "x"));
+                        Elbo e = vae.elbo(g, w, g.input({batch, data.width}, "x"));
                         g.backward(e.loss, w.tensors);
-                        Prepared p;
                         p.run = [t](uint32_t n) { t->trainer->run(n); };
                         p.most = 1u << 16; // the trainer submits as in real use
                         p.flops = product_flops(g);
                         // The batch, and w, m and v read and written; everything else could stay in a cache.
-                        p.bytes = double(kBatch) * double(data.row_bytes()) + 6.0 * 4 * double(t->parameters.count());
+                        p.bytes = double(batch) * double(data.row_bytes()) + 6.0 * 4 * double(t->parameters.count());
                         p.levels = double(t->trainer->plan().level_count());
                         return p;
-                    }});
+                    },
+                    .heavy = heavy});
 }
 
 void add_decode(std::vector<Workload>& list, const std::string& model) {
@@ -294,6 +311,7 @@ std::vector<Workload> workloads() {
                                   {.name = "overhead/dispatch", .prepare = prepare_dispatch}};
     for (const char* model : {"mlp", "conv28", "conv64"})
         add_step(list, model);
+    add_step(list, "res128", 64, true);
     add_decode(list, "conv64");
     add_taesd_decode(list);
 

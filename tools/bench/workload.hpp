@@ -17,12 +17,14 @@ struct Prepared {
     double bytes = 0;                    // compulsory: every input read once, every result written once
     double levels = 1;                   // dispatches that wait for each other
     double executions = 1;               // that one run counts as
+    std::string cannot;                  // why it does not run on this device; the rest is then empty
 };
 
 struct Workload {
     std::string name;
     bool whole = false; // a training step or a decoder: compulsory bytes say nothing about its bandwidth
     std::function<Prepared(Device&)> prepare;
+    bool heavy = false; // takes a minute on a CPU, which measures it only if it is asked for by name
 };
 
 // The first three, in this order, are the ceilings that the floors of all others are made of.
