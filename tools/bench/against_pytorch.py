@@ -2,7 +2,8 @@
 """Runs `vkvae bench` and its PyTorch twins on one machine in alternation, and prints the table of ratios.
 
 Each round takes every workload on both sides, one after the other, so that a busy machine is busy for both. A number is
-the median of the rounds; PyTorch's is that of its best mode and layout.
+the median of the rounds; PyTorch's is that of its best mode and layout. On two CPU cores a round of step/res128 takes
+some three minutes.
 usage: against_pytorch.py [--vkvae build/release/tools/vkvae] [--python python3] [--rounds 3] [--only step/] [-- TWIN OPTIONS]
 """
 import argparse

@@ -30,6 +30,14 @@ struct Workload {
 // The first three, in this order, are the ceilings that the floors of all others are made of.
 enum Ceiling : size_t { kFma, kCopy, kDispatch, kCeilings };
 std::vector<Workload> workloads();
+void add_models(std::vector<Workload>& list); // training steps and decoders
+
+constexpr int64_t kBatch = 128; // of the models, if they are not too large for it, and of the operations taken from them
+
+// [0, 1), repeating: enough that nothing can be guessed, little enough to be drawn at once.
+float noise(size_t i);
+// Runs the graph; its f32 inputs hold noise, as zeros would spare a GPU's power budget.
+Prepared prepare_graph(Device& device, const Graph& graph, uint32_t most = 2048, float amplitude = 1);
 
 // Multiply-adds of all products in the graph, times 2.
 double product_flops(const Graph& g);
