@@ -40,6 +40,8 @@ void require_image(Scope& scope, const Flow& flow) {
             "; put a reshape before it");
 }
 
+const char* const kUnknownOrder = "the order of its features is not known: put a linear layer before it";
+
 Flow build_linear(Scope& scope, const Layer& layer, const Flow& flow, const Shape& flatten_out) {
     Tensor y = dense(scope, flatten(scope, flow), layer.out, layer.bias, layer.activation, flatten_out);
     return {y, flatten_out};
@@ -102,7 +104,7 @@ Flow build_reshape(Scope& scope, const Layer& layer, const Flow& flow, const Sha
     int64_t features = scope.graph.dim(flat.x, 1);
     require(features == element_count(to), "it makes ", to_text(to), " = ", element_count(to), " numbers, but gets ",
             to_text(scope.graph.shape(flow.x)), ", ", features, " a sample");
-    require(order_of(to) == flat.flattened, "the order of its features is not known: put a linear layer before it");
+    require(order_of(to) == flat.flattened, kUnknownOrder);
     Tensor y = reshape(scope.graph, flat.x, {scope.graph.dim(flow.x, 0), to[0], to[1], to[2]});
     return {activate(scope.graph, y, layer.activation), {}};
 }
@@ -118,6 +120,45 @@ Flow build_upsample(Scope& scope, const Layer& layer, const Flow& flow, const Sh
     return {activate(scope.graph, upsample2x(scope.graph, flow.x), layer.activation), {}};
 }
 
+int64_t stride_of(std::span<const Layer> layers) {
+    int64_t stride = 1;
+    for (const Layer& layer : layers) // no further than a number that no convolution takes
+        stride = std::min<int64_t>(stride * (layer.type == "conv2d" ? layer.stride : stride_of(layer.layers)), 1 << 16);
+    return stride;
+}
+
+// What `from` is added as to `to`, which the layers made of it: itself, or where only the number of channels or features
+// differs, or the layers have a stride, a projection of it. No norm follows, so the projection has a bias.
+Tensor build_shortcut(Scope& scope, std::span<const Layer> layers, const Flow& from, const Flow& to) {
+    Shape x = scope.graph.shape(from.x), y = scope.graph.shape(to.x);
+    require(x.size() == y.size(), "its layers make ", to_text(y), " of ", to_text(x),
+            "; a picture must stay a picture, and a vector a vector: put the flatten or reshape outside");
+    require(from.flattened == to.flattened && (x == y || from.flattened.empty()), kUnknownOrder);
+    if (x == y)
+        return from.x;
+    if (x.size() == 2)
+        return dense(scope, from, y[1], true, Activation::none, {});
+    int64_t stride = x[1] == y[1] && x[2] == y[2] ? 1 : stride_of(layers);
+    require((x[1] - 1) / stride + 1 == y[1] && (x[2] - 1) / stride + 1 == y[2], "its layers make ", to_text(y), " of ",
+            to_text(x), ", a 1x1 convolution with their stride of ", stride,
+            " does not; let them keep height and width, or divide them by their stride and round up");
+    Layer projection;
+    projection.type = "conv2d";
+    projection.out = y[3];
+    projection.kernel = 1;
+    projection.stride = int(stride);
+    return build_conv2d(scope, projection, from, {}).x;
+}
+
+// y = activation(layers(x) + shortcut(x)). He et al. 2015, "Deep Residual Learning for Image Recognition", section 3.2.
+Flow build_residual(Scope& scope, const Layer& layer, const Flow& flow, const Shape&) {
+    std::string name = scope.prefix.substr(0, scope.prefix.size() - 1);
+    Flow y = build_layers(scope, name, layer.layers, flow, flow.flattened);
+    scope.prefix = name + ".shortcut.";
+    Tensor x = build_shortcut(scope, layer.layers, flow, y);
+    return {activate(scope.graph, add(scope.graph, y.x, x), layer.activation), flow.flattened};
+}
+
 const LayerType kLayerTypes[] = {
     {"linear", "out! bias", build_linear},
     {"conv2d", "out! kernel! stride padding bias", build_conv2d},
@@ -128,6 +169,7 @@ const LayerType kLayerTypes[] = {
     {"flatten", "", build_flatten},
     {"reshape", "shape!", build_reshape},
     {"upsample", "", build_upsample}, // nearest, by two
+    {"residual", "layers!", build_residual},
 };
 
 // What the output of layer i will stand for: the shape of the reshape that its features reach unmixed.
@@ -190,15 +232,22 @@ namespace {
 // "init": "he": weights uniform in +-sqrt(6 / fan_in), PyTorch's kaiming_uniform_(w, nonlinearity="relu"). The default is
 // smaller by sqrt(6); through a deep stack the signal fades, and a VAE starts by ignoring its latents.
 // Source: He et al. 2015, "Delving Deep into Rectifiers", section 2.2.
-void initialise_like_he(Activation a, std::span<Parameter> parameters) {
+void initialise_like_he(Activation a, const std::string& weight, std::span<Parameter> parameters) {
     bool rectifier = a == Activation::relu || a == Activation::leaky_relu || a == Activation::elu ||
                      a == Activation::silu || a == Activation::gelu;
     for (Parameter& p : parameters)
-        if (rectifier && p.fan_in > 0 && p.disk_shape.size() > 1) // not the biases
+        if (rectifier && p.fan_in > 0 && p.name == weight)
             p.gain = std::sqrt(6.0f);
 }
 
 } // namespace
+
+void fail_in_layer(const std::string& name, const std::string& type, const Error& error) {
+    std::string message = error.what();
+    if (message.starts_with("layer " + name + "."))
+        fail(Status::data, message);
+    fail(Status::data, "layer ", name, type.empty() ? "" : " (" + type + ")", ": ", message);
+}
 
 Flow build_layers(Scope& scope, const std::string& stack, std::span<const Layer> layers, Flow flow,
                   const Shape& end_shape) {
@@ -216,10 +265,10 @@ Flow build_layers(Scope& scope, const std::string& stack, std::span<const Layer>
             }
             flow = find_layer_type(layers[i].type).build(scope, layers[i], flow, shape_ahead(layers, i, end_shape));
         } catch (const Error& error) {
-            fail(Status::data, "layer ", name, " (", layers[i].type, "): ", error.what());
+            fail_in_layer(name, layers[i].type, error);
         }
         if (scope.definitions && scope.he_init)
-            initialise_like_he(layers[i].activation, std::span(*scope.definitions).subspan(before));
+            initialise_like_he(layers[i].activation, name + ".weight", std::span(*scope.definitions).subspan(before));
         scope.graph.rename(flow.x, name);
     }
     return flow;

@@ -34,10 +34,13 @@ Shape order_of(const Shape& hwc);
 // (N, H, W, C) -> (N, features); flat features stay as they are.
 Flow flatten(Vae::Scope& scope, const Flow& flow);
 
-// Runs the layers. `end_shape` (H, W, C) is what the last features stand for, if they are flat; empty for an encoder.
-// Errors: Status::data, naming the layer.
+// Runs the layers. `stack` is "encoder", "decoder" or the name of a residual layer; `end_shape` (H, W, C) is what the
+// last features stand for, if they are flat; empty for an encoder. Errors: Status::data, naming the layer.
 Flow build_layers(Vae::Scope& scope, const std::string& stack, std::span<const Layer> layers, Flow flow,
                   const Shape& end_shape);
+
+// The error again, as that of a layer; the innermost of nested layers is the one that is named.
+[[noreturn]] void fail_in_layer(const std::string& name, const std::string& type, const Error& error);
 
 // A dense layer on flat features: PyTorch's nn.Linear. flatten_out: the (H, W, C) that its outputs will stand for.
 Tensor dense(Vae::Scope& scope, const Flow& flow, int64_t out, bool bias, Activation activation,

@@ -15,7 +15,8 @@ using Json = nlohmann::ordered_json; // what checkpoints carry reads as it was w
 // Untrusted input: what a model may ask for. See SECURITY.md.
 constexpr size_t kMostJsonBytes = 1 << 20;
 constexpr int kDeepestJson = 32;
-constexpr size_t kMostLayers = 256;
+constexpr size_t kMostLayers = 256; // of encoder and decoder each, those inside of residual layers included
+constexpr int kDeepestLayer = 8;    // residual layers around it
 constexpr int64_t kLargestSide = 8192, kMostChannels = 4096, kMostFeatures = 1 << 20, kMostLatents = 65536;
 
 // A value for a message: one line of ASCII, not a megabyte of somebody's file.
@@ -101,7 +102,16 @@ void check_keys(const Json& object, const LayerType& type) {
         require_data(object.contains(key), "a ", type.name, " layer needs \"", key, "\"");
 }
 
-Layer parse_layer(const Json& object) {
+// Where a list of layers is, and how many there are so far.
+struct Place {
+    std::string name; // "encoder", "encoder.layers.3"
+    int depth = 0;
+    size_t& count;
+};
+std::vector<Layer> parse_stack(const Json& object, const char* key, const Place& place);
+
+// `place`: of the layers inside.
+Layer parse_layer(const Json& object, const Place& place) {
     require_data(object.is_object() && object.contains("type"), "a layer must be an object with a \"type\", not ",
                  shown(object));
     Layer layer;
@@ -125,6 +135,8 @@ Layer parse_layer(const Json& object) {
         layer.eps = float(number(object, "eps", 0, 1));
     if (has("shape"))
         layer.shape = sizes(object, "shape", 3, 3);
+    if (has("layers"))
+        layer.layers = parse_stack(object, "layers", place);
     if (has("bias")) {
         require_data(object["bias"].is_boolean(), "\"bias\" must be true or false");
         layer.bias = object["bias"].get<bool>();
@@ -135,16 +147,21 @@ Layer parse_layer(const Json& object) {
     return layer;
 }
 
-std::vector<Layer> parse_stack(const Json& object, const char* key) {
+std::vector<Layer> parse_stack(const Json& object, const char* key, const Place& place) {
     const Json& list = object.at(key);
-    require_data(list.is_array() && list.size() <= kMostLayers, "\"", key, "\" must be a list of at most ",
-                 kMostLayers, " layers");
+    require_data(list.is_array() && list.size() <= kMostLayers - place.count, "\"", key,
+                 "\" must be a list of at most ", kMostLayers, " layers",
+                 place.count > 0 ? ", with all others that are beside or around it" : "");
+    require_data(place.depth <= kDeepestLayer, "residual layers are nested deeper than ", kDeepestLayer);
+    require_data(place.depth == 0 || !list.empty(), "\"", key, "\" is empty, it must have a layer");
+    place.count += list.size();
     std::vector<Layer> layers;
     for (size_t i = 0; i < list.size(); i++) {
+        std::string name = concat_text(place.name, ".layers.", i);
         try {
-            layers.push_back(parse_layer(list[i]));
+            layers.push_back(parse_layer(list[i], {name, place.depth + 1, place.count}));
         } catch (const Error& error) {
-            fail(Status::data, "layer ", key, ".layers.", i, ": ", error.what());
+            fail_in_layer(name, "", error);
         }
     }
     return layers;
@@ -191,8 +208,9 @@ ModelConfig parse_object(const Json& object) {
         require_data(init == "he" || init == "pytorch", "\"init\" is \"", init, "\"; known are he and pytorch");
         config.he_init = init == "he";
     }
-    config.encoder = parse_stack(object, "encoder");
-    config.decoder = parse_stack(object, "decoder");
+    size_t encoder_layers = 0, decoder_layers = 0;
+    config.encoder = parse_stack(object, "encoder", {"encoder", 0, encoder_layers});
+    config.decoder = parse_stack(object, "decoder", {"decoder", 0, decoder_layers});
     if (object.contains("output_bias")) {
         std::string start = word(object, "output_bias");
         require_data(start == "data_mean" || start == "pytorch", "\"output_bias\" is \"", start,

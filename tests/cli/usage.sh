@@ -79,6 +79,7 @@ expect_exit 0 '"parameters":652824' info mlp --json
 check 'one JSON object' one_json_object stdout
 expect_exit 0 '"results":\[\{' bench --only "$("$vkvae" bench --only no-such 2>&1 | sed -n '2s/ *//p')" --json
 check 'one JSON object' one_json_object stdout
+VKVAE_LIMIT_HEAP=100000000 expect_exit 0 '^step/res128 +not measured: it needs [0-9]+ MiB, the device has 95' bench --only step/res128
 for arguments in 'devices' 'devices --json' 'info mlp' 'info mlp --json'; do
   # shellcheck disable=SC2086
   (exec "$vkvae" $arguments >/dev/full 2>stderr)

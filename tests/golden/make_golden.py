@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Writes golden.safetensors: 20 Adam steps of golden.json with given x and eps, computed in float64, stored as f32.
+"""Writes golden.safetensors and residual.safetensors beside it: 20 Adam steps of golden.json and residual.json with
+given x and eps, computed in float64, stored as f32.
 
 Tensors, in PyTorch's names and layouts: the initial weights; x [20,6,C,H,W]; eps [20,6,D]; losses [20];
 grad.<name>, the gradients of step 0; final.<name>, the weights after step 20.
-Prints how far PyTorch's own f32 run is from this truth.  usage: make_golden.py [OUT.safetensors]
+Prints how far PyTorch's own f32 run is from this truth.  usage: make_golden.py [OUT_FOLDER]
 """
 import json
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from model import Vae
 
@@ -54,14 +56,15 @@ def deviation(a, b):
     return np.abs(a - b).max() / np.abs(b).max()
 
 
-def main():
-    text = (HERE / "golden.json").read_text()
-    spec = json.loads(text)
+def make(name, out):
+    spec = json.loads((HERE / (name + ".json")).read_text())
     torch.manual_seed(SEED)
-    torch.set_num_threads(1)
-    weights = Vae(spec).state_dict()
-    for name in ("encoder.layers.2.weight", "encoder.layers.2.bias"):  # a group norm at (1, 0) would hide mistakes
-        weights[name] += 0.2 * torch.randn_like(weights[name])
+    vae = Vae(spec)
+    weights = vae.state_dict()
+    for layer, module in vae.named_modules():  # a norm at (1, 0) would hide mistakes
+        if isinstance(module, (nn.GroupNorm, nn.LayerNorm)):
+            for parameter in ("weight", "bias"):
+                weights[f"{layer}.{parameter}"] += 0.2 * torch.randn_like(weights[f"{layer}.{parameter}"])
 
     rng = np.random.default_rng(SEED)
     h, w, c = spec["input"]
@@ -71,7 +74,7 @@ def main():
     truth = run(spec, weights, x, eps, torch.float64)
     single = run(spec, weights, x, eps, torch.float32)
     losses, grads, final = truth
-    print("losses", " ".join(f"{v:.4f}" for v in losses))
+    print(name + ": losses", " ".join(f"{v:.4f}" for v in losses))
     print(f"f32 against float64: losses {np.abs(single[0] / losses - 1).max():.1e}", end="")
     print(f", gradients {max(deviation(single[1][n], g) for n, g in grads.items()):.1e}", end="")
     print(f", final weights {max(deviation(single[2][n], v) for n, v in final.items()):.1e}", end="")
@@ -81,10 +84,16 @@ def main():
     tensors = dict(start)
     tensors |= {"x": x, "eps": eps, "losses": losses}
     tensors |= {"grad." + n: g for n, g in grads.items()} | {"final." + n: v for n, v in final.items()}
-    out = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "golden.safetensors"
+    out = out / (name + ".safetensors")
     write_safetensors(out, tensors, {"format": "pt", "vkvae_config": json.dumps(spec), "torch": torch.__version__,
                                      "numpy": np.__version__, "python": sys.version.split()[0]})
     print(f"{out.name}: {out.stat().st_size} bytes, {len(tensors)} tensors")
+
+
+def main():
+    torch.set_num_threads(1)
+    for name in ("golden", "residual"):
+        make(name, Path(sys.argv[1]) if len(sys.argv) > 1 else HERE)
 
 
 if __name__ == "__main__":

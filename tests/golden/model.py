@@ -4,6 +4,7 @@ Shapes in the JSON are (H, W, C); tensors here are PyTorch's (N, C, H, W). A lay
 index, so layers without parameters take a number too: encoder.layers.5.weight is the sixth entry of "encoder".
 """
 import json
+import math
 from pathlib import Path
 
 import torch
@@ -81,6 +82,9 @@ def make_layer(spec, shape):
         c, h, w = shape
         scale = spec.get("scale", 2)
         return nn.Upsample(scale_factor=scale, mode="nearest"), (c, h * scale, w * scale)
+    if kind == "residual":
+        layer = Residual(spec["layers"], shape)
+        return layer, layer.shape
     raise ValueError(f"unknown layer type {kind!r}")
 
 
@@ -102,6 +106,28 @@ class Stack(nn.Module):
             if activation:
                 h = activation(h)
         return h
+
+
+def stride_of(specs):
+    """The product of the strides of all convolutions."""
+    return math.prod(stride_of(s.get("layers", [])) * (s.get("stride", 1) if s["type"] == "conv2d" else 1) for s in specs)
+
+
+class Residual(Stack):
+    """The layers, plus their input: as it is, or where the shapes differ through a 1x1 convolution or a linear layer."""
+
+    def __init__(self, specs, shape):
+        super().__init__(specs, shape)
+        if self.shape == shape:
+            self.shortcut = nn.Identity()
+        elif len(shape) == 1:
+            self.shortcut = nn.Linear(shape[0], self.shape[0])
+        else:
+            stride = 1 if self.shape[1:] == shape[1:] else stride_of(specs)
+            self.shortcut = nn.Conv2d(shape[0], self.shape[0], 1, stride)
+
+    def forward(self, h):
+        return super().forward(h) + self.shortcut(h)
 
 
 class Vae(nn.Module):

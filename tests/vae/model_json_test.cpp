@@ -49,7 +49,7 @@ std::vector<NamedShape> disk_shapes(const std::string& preset) {
 }
 
 TEST_CASE("every preset is a model") {
-    CHECK(preset_names() == std::vector<std::string>{"conv28", "conv64", "mlp"});
+    CHECK(preset_names() == std::vector<std::string>{"conv28", "conv64", "mlp", "res128"});
     for (const std::string& name : preset_names()) {
         Vae vae(parse_model(preset_model(name)));
         CHECK(vae.config().name == name);
@@ -90,6 +90,31 @@ TEST_CASE("parameters have PyTorch's names and shapes: conv28") {
                                                            {"decoder.layers.3.bias", {32}},
                                                            {"decoder.layers.4.weight", {32, 1, 4, 4}},
                                                            {"decoder.layers.4.bias", {1}}});
+}
+
+TEST_CASE("parameters have PyTorch's names and shapes: residual layers") {
+    Vae vae(parse_model(with_layers(R"(
+        {"type": "residual", "layers": [{"type": "group_norm", "groups": 1}, {"type": "residual", "layers": [
+            {"type": "conv2d", "out": 5, "kernel": 3, "stride": 2, "padding": 1, "bias": false}]}]},
+        {"type": "residual", "layers": [{"type": "conv2d", "out": 5, "kernel": 1}]}, {"type": "linear", "out": 4},
+        {"type": "residual", "layers": [{"type": "linear", "out": 6}]})",
+                                                R"({"type": "linear", "out": 32})")));
+    std::vector<NamedShape> list;
+    for (const Parameter& p : vae.definitions())
+        list.push_back({p.name, p.disk_shape});
+    list.resize(12);
+    CHECK(list == std::vector<NamedShape>{{"encoder.layers.0.layers.0.weight", {2}},
+                                          {"encoder.layers.0.layers.0.bias", {2}},
+                                          {"encoder.layers.0.layers.1.layers.0.weight", {5, 2, 3, 3}},
+                                          {"encoder.layers.0.layers.1.shortcut.weight", {5, 2, 1, 1}},
+                                          {"encoder.layers.0.layers.1.shortcut.bias", {5}},
+                                          {"encoder.layers.0.shortcut.weight", {5, 2, 1, 1}},
+                                          {"encoder.layers.0.shortcut.bias", {5}},
+                                          {"encoder.layers.1.layers.0.weight", {5, 5, 1, 1}},
+                                          {"encoder.layers.1.layers.0.bias", {5}}, // and no shortcut
+                                          {"encoder.layers.2.weight", {4, 20}},
+                                          {"encoder.layers.2.bias", {4}},
+                                          {"encoder.layers.3.layers.0.weight", {6, 4}}});
 }
 
 TEST_CASE("a learned sigma is a parameter, a fixed one is not") {
@@ -164,6 +189,60 @@ TEST_CASE("keys and types of a layer are checked, and the layer is named") {
         {with_encoder(R"({"type": "layer_norm", "eps": "small"})"), "must be a number"},
         {with_decoder(R"({"type": "reshape", "shape": [4, 4]})"), "list of 3 sizes"},
         {with_encoder(many + R"({"type": "flatten"})"), "at most 256 layers"},
+    });
+}
+
+// A residual layer around the given ones.
+std::string residual(const std::string& layers, const std::string& keys = "") {
+    return R"({"type": "residual", "layers": [)" + layers + "]" + keys + "}";
+}
+
+TEST_CASE("residual layers are as strict as others, and the layer inside is named") {
+    const std::string flatten = R"({"type": "flatten"})", conv = R"({"type": "conv2d", "out": 2, "kernel": 1})";
+    std::string many = flatten, deep = conv, deepest = conv;
+    for (int i = 0; i < 99; i++)
+        many += "," + flatten;
+    for (int i = 0; i < 8; i++)
+        deep = residual(deep);
+    for (int i = 0; i < 9; i++)
+        deepest = residual(deepest);
+    CHECK(refusal(with_encoder(deep)).status == Status::ok);
+    check_refused(std::vector<Refused>{
+        {with_encoder(R"({"type": "residual"})"), "encoder.layers.0: a residual layer needs \"layers\""},
+        {with_encoder(R"({"type": "residual", "layers": 3})"), "\"layers\" must be a list of at most 256 layers"},
+        {with_encoder(residual("")), "\"layers\" is empty"},
+        {with_encoder(residual(conv, R"(, "shortcut": true)")), "no \"shortcut\"; it takes layers! activation"},
+        {with_encoder(residual(conv, R"(, "out": 2)")), "no \"out\""},
+        {with_encoder(residual(conv, R"(, "activation": "swoosh")")), "swoosh"},
+        {with_encoder(conv + "," + residual(conv + "," + residual(conv + R"(, {"type": "conv3d"})"))),
+         "layer encoder.layers.1.layers.1.layers.1: unknown layer type 'conv3d'"},
+        {with_encoder(deepest), "residual layers are nested deeper than 8"},
+        {with_encoder(residual(many) + "," + residual(many) + "," + residual(many)),
+         "layer encoder.layers.2: \"layers\" must be a list of at most 256 layers, with all others"},
+    });
+    CHECK(refusal(with_encoder(deepest)).says("layer encoder.layers.0.layers.0.layers.0.layers.0"));
+}
+
+TEST_CASE("residual layers that do not fit what they are given are refused with the shapes") {
+    const std::string linear = R"({"type": "linear", "out": 32})", image = R"({"type": "reshape", "shape": [4, 4, 2]})",
+                      flatten = R"({"type": "flatten"})";
+    check_refused(std::vector<Refused>{
+        {with_encoder(residual(residual(R"({"type": "group_norm", "groups": 3})"))),
+         "layer encoder.layers.0.layers.0.layers.0 (group_norm): group_norm: 2 channels do not make 3 groups"},
+        {with_encoder(residual(R"({"type": "conv2d", "out": 2, "kernel": 3})")),
+         "layer encoder.layers.0 (residual): its layers make (1, 2, 2, 2) of (1, 4, 4, 2), a 1x1 convolution with their "
+         "stride of 1 does not"},
+        {with_encoder(residual(R"({"type": "conv2d", "out": 2, "kernel": 3, "stride": 2, "padding": 2})")),
+         "a 1x1 convolution with their stride of 2 does not"},
+        {with_encoder(residual(R"({"type": "upsample"})")), "its layers make (1, 8, 8, 2) of (1, 4, 4, 2)"},
+        {with_encoder(residual(linear)), "a picture must stay a picture, and a vector a vector"},
+        {with_encoder(linear + "," + residual(linear + "," + image)), "its layers make (1, 4, 4, 2) of (1, 32); a picture must stay"},
+        // PyTorch would add numbers in the order (C, H, W) to numbers in their own.
+        {with_encoder(linear + "," + residual(linear + "," + image + "," + flatten)),
+         "layer encoder.layers.1 (residual): the order of its features is not known"},
+        {with_encoder(flatten + "," + residual(R"({"type": "linear", "out": 6})")), "the order of its features"},
+        {with_decoder(linear + "," + residual(linear) + "," + image), "layer decoder.layers.2 (reshape): the order of"},
+        {with_decoder(linear + "," + residual(linear)), "of unknown order"},
     });
 }
 

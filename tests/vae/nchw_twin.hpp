@@ -122,6 +122,29 @@ class NchwTwin {
         return y;
     }
 
+    static int stride_of(const std::vector<Layer>& layers) {
+        int stride = 1;
+        for (const Layer& l : layers)
+            stride *= l.type == "residual" ? stride_of(l.layers) : l.type == "conv2d" ? l.stride : 1;
+        return stride;
+    }
+    // The stack's result and what it was given, projected if there is a shortcut's weight.
+    State residual(const State& s, const Layer& l, const std::string& layer) const {
+        State y = run(layer, l.layers, s), x = s;
+        if (!weight(layer + ".shortcut.weight").empty() && s.c == 0)
+            x.x = linear(s.x, layer + ".shortcut");
+        else if (!weight(layer + ".shortcut.weight").empty()) {
+            Layer one;
+            one.out = y.c, one.kernel = 1, one.stride = y.h == s.h && y.w == s.w ? 1 : stride_of(l.layers);
+            x = conv2d(s, one, layer + ".shortcut");
+        }
+        if (x.x.size() != y.x.size() || x.c != y.c || x.h != y.h)
+            fail(Status::runtime, "the twin's shortcut does not fit");
+        for (size_t i = 0; i < y.x.size(); i++)
+            y.x[i] += x.x[i];
+        return y;
+    }
+
     State run(const std::string& stack, const std::vector<Layer>& layers, State s) const {
         for (size_t i = 0; i < layers.size(); i++) {
             const Layer& l = layers[i];
@@ -138,8 +161,10 @@ class NchwTwin {
                 s = layer_norm(s, l, name);
             else if (l.type == "upsample")
                 s = upsample(s);
+            else if (l.type == "residual")
+                s = residual(s, l, name);
             else if (l.type == "flatten")
-                s.c = 0;
+                s = {s.x, 0, 0, 0};
             else if (l.type == "reshape") // as nn.Unflatten(1, (C, H, W))
                 s = {s.x, l.shape[2], l.shape[0], l.shape[1]};
             else if (l.type != "activation")

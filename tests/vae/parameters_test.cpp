@@ -38,6 +38,22 @@ const LayoutCase kLayouts[] = {
      R"({"input": [4, 6, 2], "latent": 2, "encoder": [{"type": "flatten"}], "decoder": [
         {"type": "linear", "out": 18}, {"type": "reshape", "shape": [2, 3, 3]}, {"type": "upsample"},
         {"type": "conv2d", "out": 2, "kernel": 3, "padding": 1, "activation": "tanh"}]})"},
+    {"residual layers: every shortcut, one inside of another, vectors that stand for a picture",
+     R"({"input": [7, 5, 3], "latent": 3, "encoder": [
+        {"type": "residual", "activation": "relu", "layers": [
+            {"type": "conv2d", "out": 6, "kernel": 3, "stride": 2, "padding": 1, "activation": "tanh"},
+            {"type": "residual", "layers": [{"type": "group_norm", "groups": 3, "activation": "silu"},
+                {"type": "conv2d", "out": 6, "kernel": 3, "padding": 1}]},
+            {"type": "conv2d", "out": 4, "kernel": 1}]},
+        {"type": "flatten"},
+        {"type": "residual", "layers": [{"type": "layer_norm"}, {"type": "linear", "out": 9, "activation": "gelu"},
+            {"type": "linear", "out": 48}]},
+        {"type": "linear", "out": 8}, {"type": "residual", "layers": [{"type": "linear", "out": 5}]}],
+        "decoder": [{"type": "linear", "out": 70, "activation": "elu"}, {"type": "reshape", "shape": [7, 5, 2]},
+        {"type": "residual", "activation": "silu", "layers": [
+            {"type": "flatten"}, {"type": "linear", "out": 24}, {"type": "reshape", "shape": [4, 2, 3]},
+            {"type": "upsample"}, {"type": "conv2d", "out": 4, "kernel": 3, "padding": 1},
+            {"type": "conv2d", "out": 3, "kernel": 2, "padding": [0, 1, 0, 1]}]}]})"},
     {"a reshape in the encoder", R"({"input": [2, 6, 2], "latent": 2, "likelihood": "gaussian", "sigma": "learned",
         "encoder": [{"type": "flatten"}, {"type": "linear", "out": 24}, {"type": "reshape", "shape": [3, 2, 4]},
         {"type": "conv2d", "out": 3, "kernel": 2, "padding": 1}],

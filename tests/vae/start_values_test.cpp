@@ -99,7 +99,9 @@ TEST_CASE("decoders that do not end in a bias cannot start at the mean of the da
         R"({"type": "linear", "out": 30, "bias": false})", R"({"type": "linear", "out": 30, "activation": "sigmoid"})",
         R"({"type": "linear", "out": 30}, {"type": "activation", "name": "tanh"})",
         R"({"type": "linear", "out": 30}, {"type": "reshape", "shape": [5, 3, 2], "activation": "relu"})",
-        R"({"type": "linear", "out": 30}, {"type": "reshape", "shape": [5, 3, 2]}, {"type": "group_norm", "groups": 1})"};
+        R"({"type": "linear", "out": 30}, {"type": "reshape", "shape": [5, 3, 2]}, {"type": "group_norm", "groups": 1})",
+        R"({"type": "linear", "out": 30}, {"type": "reshape", "shape": [5, 3, 2]},
+           {"type": "residual", "layers": [{"type": "conv2d", "out": 2, "kernel": 1}]})"};
     for (const std::string& end : ends) {
         INFO(end);
         CHECK_NOTHROW(Vae(parse_model(model_with("gaussian", end, R"("name": "plain")"))));
@@ -110,6 +112,17 @@ TEST_CASE("decoders that do not end in a bias cannot start at the mean of the da
     Outcome outcome = outcome_of([&] { parse_model(model_with("gaussian", kFlat, R"("output_bias": "mean")")); });
     CHECK(outcome.status == Status::data);
     CHECK(outcome.says("known are data_mean and pytorch"));
+}
+
+TEST_CASE("a residual layer's activation says nothing about the weights inside of it") {
+    const std::string layers = R"({"type": "residual", "activation": "relu", "layers": [
+        {"type": "linear", "out": 8, "activation": "silu"}, {"type": "linear", "out": 9}]})";
+    Vae vae(parse_model(R"({"input": [6], "latent": 2, "init": "he", "decoder": [{"type": "linear", "out": 6}],
+        "encoder": [{"type": "flatten"}, )" + layers + "]}"));
+    for (const Parameter& p : vae.definitions()) {
+        bool he = p.name == "encoder.layers.1.layers.0.weight";
+        CHECK_MESSAGE(p.gain == (he ? std::sqrt(6.0f) : 1.0f), p.name);
+    }
 }
 
 TEST_CASE("data of another model give no start values") {

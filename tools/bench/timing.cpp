@@ -18,9 +18,13 @@ double seconds_of(const Prepared& work, uint32_t n) {
 double time_ms(const Prepared& work) {
     constexpr double kLong = 0.1, kShort = 0.05; // seconds: long beside the cost of a submission, far from watchdogs
     constexpr double kEnough = 1;                // seconds for one workload
+    constexpr double kSlow = 10;                 // seconds of one execution that say enough
     seconds_of(work, 1);                         // compiles
     uint32_t n = 1;
-    for (double seconds = seconds_of(work, n); seconds < kShort && n < work.most; seconds = seconds_of(work, n)) {
+    double seconds = seconds_of(work, n);
+    if (seconds > kSlow)
+        return 1e3 * seconds / work.executions;
+    for (; seconds < kShort && n < work.most; seconds = seconds_of(work, n)) {
         double wanted = kLong / std::max(seconds / n, 1e-9);
         n = uint32_t(std::clamp(wanted, n + 1.0, std::min(n * 8.0, double(work.most))));
     }

@@ -1,4 +1,4 @@
-// The catalogue of workloads.
+// The catalogue of workloads: ceilings and single operations. Whole models are in models.cpp.
 #include "bench/workload.hpp"
 
 #include <algorithm>
@@ -7,10 +7,10 @@
 #include "ops/philox.hpp"
 
 namespace vkvae {
-namespace {
 
-// [0, 1), repeating: enough that nothing can be guessed, little enough to be drawn at once.
 float noise(size_t i) { return random_uniform(0, Stream::data, 0, 0, uint32_t(i % 65536)); }
+
+namespace {
 
 std::vector<float> noise_values(int64_t count, float amplitude) {
     std::vector<float> values(size_t(count), 0.0f);
@@ -19,8 +19,9 @@ std::vector<float> noise_values(int64_t count, float amplitude) {
     return values;
 }
 
-// Runs the graph; its f32 inputs hold noise, as zeros would spare a GPU's power budget.
-Prepared prepare_graph(Device& device, const Graph& graph, uint32_t most = 2048, float amplitude = 1) {
+} // namespace
+
+Prepared prepare_graph(Device& device, const Graph& graph, uint32_t most, float amplitude) {
     auto plan = std::make_shared<Plan>(device, graph, PlanOptions{.max_steps = most});
     for (uint32_t i = 0; i < graph.tensors().size(); i++) {
         const TensorInfo& t = graph.tensors()[i];
@@ -37,6 +38,8 @@ Prepared prepare_graph(Device& device, const Graph& graph, uint32_t most = 2048,
     };
     return p;
 }
+
+namespace {
 
 // The graph's last node alone, on inputs: a gradient without the forward pass that it came from.
 Graph last_node(const Graph& graph) {
@@ -176,97 +179,6 @@ void add_adam(std::vector<Workload>& list, int64_t count) {
                     }});
 }
 
-// ---- whole models --------------------------------------------------------------------------------------------------
-
-constexpr int64_t kBatch = 128;
-
-void add_step(std::vector<Workload>& list, const std::string& model) {
-    list.push_back({.name = "step/" + model, .whole = true, .prepare = [=](Device& device) {
-                        struct Training {
-                            Vae vae;
-                            Parameters parameters;
-                            std::vector<std::byte> pixels;
-                            std::unique_ptr<Trainer> trainer;
-                        };
-                        Vae vae(parse_model(preset_model(model)));
-                        auto t = std::make_shared<Training>(Training{vae, vae.make_parameters(), {}, nullptr});
-                        t->parameters.allocate(device, true);
-                        t->parameters.initialise(0);
-                        DataView data = {{}, 4 * kBatch, vae.config().pixels(), DType::u8};
-                        t->pixels.resize(size_t(data.count * data.width));
-                        for (size_t i = 0; i < t->pixels.size(); i++)
-                            t->pixels[i] = std::byte(256 * noise(i));
-                        data.bytes = t->pixels;
-                        t->trainer = std::make_unique<Trainer>(device, t->vae, t->parameters, data,
-                                                               TrainOptions{.batch = kBatch});
-                        Graph g;
-                        Weights w = vae.add_weights(g);
-                        Elbo e = vae.elbo(g, w, g.input({kBatch, data.width}, "x"));
-                        g.backward(e.loss, w.tensors);
-                        Prepared p;
-                        p.run = [t](uint32_t n) { t->trainer->run(n); };
-                        p.most = 1u << 16; // the trainer submits as in real use
-                        p.flops = product_flops(g);
-                        // The batch, and w, m and v read and written; everything else could stay in a cache.
-                        p.bytes = double(kBatch) * double(data.row_bytes()) + 6.0 * 4 * double(t->parameters.count());
-                        p.levels = double(t->trainer->plan().level_count());
-                        return p;
-                    }});
-}
-
-void add_decode(std::vector<Workload>& list, const std::string& model) {
-    list.push_back({.name = "decode/" + model, .whole = true, .prepare = [=](Device& device) {
-                        Vae vae(parse_model(preset_model(model)));
-                        Graph g;
-                        Weights w = vae.add_weights(g);
-                        Tensor z = g.input({kBatch, vae.config().latent}, "z");
-                        Tensor images = vae.mean(g, vae.decode(g, w, z));
-                        g.keep(images);
-                        Prepared p = prepare_graph(device, g);
-                        double weights = 0;
-                        for (const Parameter& parameter : vae.definitions())
-                            if (parameter.name.starts_with("decoder"))
-                                weights += 4 * double(parameter.count());
-                        p.bytes = weights + double(g.info(z).bytes() + g.info(images).bytes());
-                        return p;
-                    }});
-}
-
-// The decoder of TAESD, which turns latents of latent diffusion into pictures: 64x64x4 -> 512x512x3, random weights.
-// Source: https://github.com/madebyollin/taesd, taesd.py.
-void add_taesd_decode(std::vector<Workload>& list) {
-    list.push_back({.name = "decode/taesd", .whole = true, .prepare = [](Device& device) {
-                        Graph g;
-                        double weights = 0;
-                        auto conv = [&](Tensor x, int64_t out, Activation activation, bool bias = true,
-                                        bool upsample = false) {
-                            Tensor w = g.input({3, 3, g.dim(x, 3), out}, "w"), b = bias ? g.input({out}, "b") : Tensor{};
-                            weights += double(element_count(g.shape(w)) + (bias ? out : 0));
-                            return upsample ? upsample2x_conv2d(g, x, w, b, activation)
-                                            : conv2d(g, x, w, b, Conv2d::same_sides(1, 1), activation);
-                        };
-                        auto block = [&](Tensor x) {
-                            Tensor y = conv(x, 64, Activation::relu);
-                            y = conv(conv(y, 64, Activation::relu), 64, Activation::none);
-                            return activate(g, add(g, y, x), Activation::relu);
-                        };
-                        Tensor z = g.input({1, 64, 64, 4}, "z");
-                        Tensor x = scale(g, activate(g, scale(g, z, 1.0f / 3), Activation::tanh), 3);
-                        x = conv(x, 64, Activation::relu);
-                        for (int stage = 0; stage < 3; stage++) {
-                            for (int i = 0; i < 3; i++)
-                                x = block(x);
-                            x = conv(x, 64, Activation::none, false, true);
-                        }
-                        Tensor picture = conv(block(x), 3, Activation::none);
-                        g.keep(picture);
-                        // Small enough for numbers to stay numbers through 30 layers.
-                        Prepared p = prepare_graph(device, g, 64, 0.07f);
-                        p.bytes = 4 * weights + double(g.info(z).bytes() + g.info(picture).bytes());
-                        return p;
-                    }});
-}
-
 } // namespace
 
 // |a| |b| |c| = (m k) (k n) (m n); a convolution does its kernel's multiply-adds at every position of its smaller side.
@@ -292,10 +204,7 @@ std::vector<Workload> workloads() {
     std::vector<Workload> list = {{.name = "ceiling/fma", .prepare = prepare_fma},
                                   {.name = "ceiling/copy", .prepare = prepare_copy},
                                   {.name = "overhead/dispatch", .prepare = prepare_dispatch}};
-    for (const char* model : {"mlp", "conv28", "conv64"})
-        add_step(list, model);
-    add_decode(list, "conv64");
-    add_taesd_decode(list);
+    add_models(list);
 
     add_matmul(list, "nn", 1024, 1024, 1024);
     // The products of the model "mlp": forward, gradients of the inputs, gradients of the weights.

@@ -17,17 +17,27 @@ struct Prepared {
     double bytes = 0;                    // compulsory: every input read once, every result written once
     double levels = 1;                   // dispatches that wait for each other
     double executions = 1;               // that one run counts as
+    std::string cannot;                  // why it does not run on this device; the rest is then empty
 };
 
 struct Workload {
     std::string name;
     bool whole = false; // a training step or a decoder: compulsory bytes say nothing about its bandwidth
     std::function<Prepared(Device&)> prepare;
+    bool heavy = false; // takes a minute on a CPU, which measures it only if it is asked for by name
 };
 
 // The first three, in this order, are the ceilings that the floors of all others are made of.
 enum Ceiling : size_t { kFma, kCopy, kDispatch, kCeilings };
 std::vector<Workload> workloads();
+void add_models(std::vector<Workload>& list); // training steps and decoders
+
+constexpr int64_t kBatch = 128; // of the models, if they are not too large for it, and of the operations taken from them
+
+// [0, 1), repeating: enough that nothing can be guessed, little enough to be drawn at once.
+float noise(size_t i);
+// Runs the graph; its f32 inputs hold noise, as zeros would spare a GPU's power budget.
+Prepared prepare_graph(Device& device, const Graph& graph, uint32_t most = 2048, float amplitude = 1);
 
 // Multiply-adds of all products in the graph, times 2.
 double product_flops(const Graph& g);

@@ -16,13 +16,22 @@ struct BenchOptions {
 };
 
 struct Result {
+    std::string left_out; // why, if it was not measured
     double ms = 0, gflops = 0, gbps = 0, floor_ms = 0; // 0: says nothing
     double levels = 1, flops = 0, bytes = 0;
 };
 
-Result measure(const Workload& workload, Device& device) {
-    Prepared work = workload.prepare(device);
+// `named`: the user asked for this one by its name.
+Result measure(const Workload& workload, bool named, Device& device) {
     Result r;
+    if (workload.heavy && device.caps().is_cpu() && !named) {
+        r.left_out = "it takes minutes on a CPU, --only " + workload.name + " measures it";
+        return r;
+    }
+    Prepared work = workload.prepare(device);
+    r.left_out = work.cannot;
+    if (!work.run)
+        return r;
     r.ms = time_ms(work);
     r.levels = work.levels / work.executions;
     r.flops = work.flops;
@@ -102,7 +111,7 @@ void run_bench(const BenchOptions& o) {
     }
     watch_interrupts();
     Result ceilings[kCeilings];
-    Json results = Json::array();
+    Json results = Json::array(), left_out = Json::array();
     for (size_t i = 0; i < all.size(); i++) {
         if (i >= kCeilings && !chosen(all[i]))
             continue;
@@ -110,7 +119,13 @@ void run_bench(const BenchOptions& o) {
             fail(Status::interrupted, "interrupted");
         if (!o.common.quiet && o.common.json)
             std::fprintf(stderr, "%s\n", all[i].name.c_str());
-        Result r = measure(all[i], *device);
+        Result r = measure(all[i], o.only == all[i].name, *device);
+        if (!r.left_out.empty()) {
+            if (!o.common.json)
+                std::printf("%-*s not measured: %s\n", int(width), all[i].name.c_str(), r.left_out.c_str());
+            left_out.push_back({{"name", all[i].name}, {"why", r.left_out}});
+            continue;
+        }
         if (i < kCeilings)
             ceilings[i] = r;
         r.floor_ms = floor_ms(i, r, ceilings);
@@ -127,7 +142,9 @@ void run_bench(const BenchOptions& o) {
     }
     save_pipeline_cache(*device);
     if (o.common.json)
-        std::cout << Json{{"device", caps.name}, {"driver", caps.driver}, {"results", results}}.dump() << std::endl;
+        std::cout << Json{{"device", caps.name}, {"driver", caps.driver}, {"results", results}, {"left_out", left_out}}
+                         .dump()
+                  << std::endl;
 }
 
 } // namespace

@@ -24,7 +24,8 @@ struct Layer {
     float eps = 1e-5f;
     bool bias = true;
     Activation activation = Activation::none;
-    Shape shape; // of reshape: (H, W, C)
+    Shape shape;               // of reshape: (H, W, C)
+    std::vector<Layer> layers; // of residual
 };
 
 struct ModelConfig {
@@ -43,7 +44,7 @@ struct ModelConfig {
 
 // Errors: Status::data with the key or layer, what was found and what is allowed.
 ModelConfig parse_model(const std::string& json);
-// The JSON of "mlp", "conv28" or "conv64"; empty if there is no such preset.
+// The JSON of "mlp", "conv28", "conv64" or "res128"; empty if there is no such preset.
 std::string preset_model(const std::string& name);
 std::vector<std::string> preset_names();
 
