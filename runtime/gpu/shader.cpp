@@ -178,8 +178,11 @@ ShaderInterface reflect(const Shader& shader) {
         if (id.storage == PushConstant) {
             require(block.offsets.size() >= block.members.size(), "shader ", shader.name,
                     ": a push constant has no offset");
-            for (size_t m = 0; m < block.members.size(); m++)
-                result.push_bytes = std::max(result.push_bytes, block.offsets[m] + type_bytes(ids, block.members[m]));
+            for (size_t m = 0; m < block.members.size(); m++) {
+                uint32_t bytes = type_bytes(ids, block.members[m]);
+                require(bytes > 0, "shader ", shader.name, ": a push constant is neither a number nor a vector");
+                result.push_bytes = std::max(result.push_bytes, block.offsets[m] + bytes);
+            }
         } else if (id.storage == Uniform) {
             require(id.set == 1 && id.binding == 0, "shader ", shader.name, ": a uniform block belongs at set 1, ",
                     "binding 0 (StepParams)");

@@ -25,18 +25,30 @@ Tensor gather(Graph& g, Tensor data, Tensor indices, Binarize binarize) {
     return x;
 }
 
-void ring_store(Graph& g, Tensor x, Tensor ring, int64_t offset) {
+void ring_store(Graph& g, std::span<const Tensor> x, Tensor ring, int64_t offset) {
+    constexpr size_t kMost = 6; // bindings of the shader
     const Shape& shape = g.shape(ring);
-    int64_t count = element_count(g.shape(x));
-    require(shape.size() == 2 && offset >= 0 && offset + count <= shape[1], "ring_store of ", to_text(g.shape(x)),
-            " at ", offset, " into a ring of shape ", to_text(shape));
+    require(!x.empty() && x.size() <= kMost, "ring_store of ", x.size(), " tensors, it takes from 1 to ", kMost);
     struct Push {
-        uint32_t count, width, offset;
-    } push = {uint32_t(count), uint32_t(shape[1]), uint32_t(offset)};
+        uint32_t count, width, offset, end[kMost];
+    } push = {0, uint32_t(shape.back()), uint32_t(offset), {}};
+    for (size_t i = 0; i < kMost; i++) {
+        push.count += i < x.size() ? uint32_t(element_count(g.shape(x[i]))) : 0;
+        push.end[i] = push.count;
+    }
+    require(shape.size() == 2 && offset >= 0 && offset + push.count <= shape[1], "ring_store of ", push.count,
+            " numbers at ", offset, " into a ring of shape ", to_text(shape));
+    std::vector<Tensor> in(x.begin(), x.end());
     g.add({.op = "ring_store",
-           .in = {x},
+           .in = in,
            .out = {ring},
-           .lower = [=](Lowering& l) { l.each("ring_store", push.count, {}, {x, ring}, push); },
+           .lower =
+               [=](Lowering& l) {
+                   std::vector<Tensor> buffers = in;
+                   buffers.resize(kMost, in[0]); // never read
+                   buffers.push_back(ring);
+                   l.each("ring_store", push.count, {}, buffers, push);
+               },
            .adjoint = {}});
 }
 

@@ -36,5 +36,7 @@ void add_epilogue(const Lowering& l, const Gemm& gemm, Tensor bias, Tensor resul
 enum class ReduceOp : uint32_t { sum, max, sum_of_squares };
 void lower_reduce(Lowering& l, Tensor x, Tensor y, ReduceOp op, uint64_t outer, uint64_t axis, uint64_t inner,
                   float factor);
+// The first stage of the sum over all elements of x: some thousand numbers at most, for one workgroup to finish.
+Tensor lower_partial_sums(Lowering& l, Tensor x, ReduceOp op);
 
 } // namespace vkvae

@@ -19,49 +19,58 @@ void check_state(Graph& g, const char* op, const OptimizerState& s, std::span<co
     for (Tensor moment : moments)
         require(g.shape(moment) == shape, op, ": a moment of shape ", to_text(g.shape(moment)), ", weights ",
                 to_text(shape));
-    require(element_count(g.shape(s.norm)) == 1 && (!s.loss || element_count(g.shape(s.loss)) == 1) &&
-                g.info(s.halted).type == DType::u32, op,
-            ": norm and loss are one number each, halted one u32");
+    require((!s.loss || element_count(g.shape(s.loss)) == 1) && g.info(s.halted).type == DType::u32, op,
+            ": the loss is one number, halted one u32");
 }
 
-// Sets `halted` for good once the norm or the loss is not finite.
-void add_check(Graph& g, const OptimizerState& s) {
-    Tensor loss = s.loss ? s.loss : s.norm;
-    g.add({.op = "halt_check",
-           .in = {s.norm, loss, s.halted},
-           .out = {s.halted},
+// The sum of squares of the gradients (1). Sets `halted` for good once that or the loss is not finite.
+Tensor add_check(Graph& g, const OptimizerState& s) {
+    Tensor norm = g.tensor({1}, "gradient norm");
+    std::vector<Tensor> in = {s.gradients, s.halted};
+    if (s.loss)
+        in.push_back(s.loss);
+    g.add({.op = "gradient_check",
+           .in = in,
+           .out = {norm, s.halted},
            .lower =
                [=](Lowering& l) {
+                   Tensor partial = lower_partial_sums(l, s.gradients, ReduceOp::sum_of_squares);
                    struct Push {
-                       uint32_t count;
-                   };
-                   l.each("halt_check", 1, {}, {s.norm, loss, s.halted}, Push{1});
+                       uint32_t count, has_loss;
+                   } push = {uint32_t(element_count(l.shape(partial))), uint32_t(bool(s.loss))};
+                   l.dispatch({.shader = find_shader("gradient_check"),
+                               .constants = {64},
+                               .buffers = {partial, s.loss ? s.loss : partial, norm, s.halted},
+                               .push = push_words(push),
+                               .name = "gradient_check"});
                },
            .adjoint = {}});
+    return norm;
 }
 
 } // namespace
 
-void sgd(Graph& g, const OptimizerState& s, Tensor velocity, float momentum, float weight_decay) {
+Tensor sgd(Graph& g, const OptimizerState& s, Tensor velocity, float momentum, float weight_decay) {
     check_state(g, "sgd", s, {{velocity}});
-    add_check(g, s);
+    Tensor norm = add_check(g, s);
     struct Push {
         uint32_t count;
         float momentum, weight_decay;
     } push = {uint32_t(element_count(g.shape(s.weights))), momentum, weight_decay};
     g.add({.op = "sgd",
-           .in = {s.weights, s.gradients, velocity, s.norm, s.halted},
+           .in = {s.weights, s.gradients, velocity, norm, s.halted},
            .out = {s.weights, velocity},
            .lower =
                [=](Lowering& l) {
-                   l.each("sgd", push.count, {}, {s.weights, s.gradients, velocity, s.norm, s.halted}, push);
+                   l.each("sgd", push.count, {}, {s.weights, s.gradients, velocity, norm, s.halted}, push);
                },
            .adjoint = {}});
+    return norm;
 }
 
-void adam(Graph& g, const OptimizerState& s, Tensor m, Tensor v, const AdamOptions& o) {
+Tensor adam(Graph& g, const OptimizerState& s, Tensor m, Tensor v, const AdamOptions& o) {
     check_state(g, "adam", s, {{m, v}});
-    add_check(g, s);
+    Tensor norm = add_check(g, s);
     struct Push {
         uint32_t count;
         float beta1, beta2, eps, weight_decay;
@@ -69,17 +78,18 @@ void adam(Graph& g, const OptimizerState& s, Tensor m, Tensor v, const AdamOptio
     } push = {uint32_t(element_count(g.shape(s.weights))), o.beta1, o.beta2, o.eps, o.weight_decay,
               uint32_t(o.decoupled_decay)};
     g.add({.op = "adam",
-           .in = {s.weights, s.gradients, m, v, s.norm, s.halted},
+           .in = {s.weights, s.gradients, m, v, norm, s.halted},
            .out = {s.weights, m, v},
            .lower =
                [=](Lowering& l) {
                    if (prefers_texels(l.caps) && push.count % 4 == 0)
-                       l.each("adam_texels", push.count / 4, {}, {s.weights, s.gradients, m, v, s.norm, s.halted, m, v},
+                       l.each("adam_texels", push.count / 4, {}, {s.weights, s.gradients, m, v, norm, s.halted, m, v},
                               push, {0, 4, 0, 0, 0, 0, 4, 4});
                    else
-                       l.each("adam", push.count, {}, {s.weights, s.gradients, m, v, s.norm, s.halted}, push);
+                       l.each("adam", push.count, {}, {s.weights, s.gradients, m, v, norm, s.halted}, push);
                },
            .adjoint = {}});
+    return norm;
 }
 
 } // namespace vkvae

@@ -8,6 +8,8 @@
 #include "ops/gemm.hpp"
 #include "vkvae/ops.hpp"
 
+#include <algorithm>
+
 namespace vkvae {
 namespace {
 
@@ -79,27 +81,51 @@ Tensor reduce(Graph& g, const char* name, Tensor x, const Extent& e, ReduceOp op
 
 } // namespace
 
+namespace {
+
+// Adds every `chunks`th element of the axis: x (outer, axis, inner) -> y (outer, chunks, inner). In texels, where the
+// device prefers them, it reads either four outputs at a time or four parts of one.
+struct Stage {
+    bool four_outputs, four_parts;
+    uint64_t rows, width; // of texels
+    Stage(const Caps& caps, uint64_t axis, uint64_t inner)
+        : four_outputs(prefers_texels(caps) && inner % 4 == 0),
+          four_parts(prefers_texels(caps) && inner == 1 && axis % 4 == 0), rows(four_parts ? axis / 4 : axis),
+          width(four_outputs ? inner / 4 : inner) {}
+
+    void lower(Lowering& l, Tensor x, Tensor y, ReduceOp op, uint64_t outer, uint64_t chunks, float factor) const {
+        struct Push {
+            uint32_t count, axis, inner, chunks;
+            float factor;
+        } push = {uint32_t(outer * chunks * width), uint32_t(rows), uint32_t(width), uint32_t(chunks), factor};
+        bool texels = four_outputs || four_parts;
+        l.each(texels ? "reduce_texels" : "reduce", push.count, {uint32_t(op), uint32_t(four_outputs)}, {x, y}, push,
+               texels ? std::vector<uint32_t>{4} : std::vector<uint32_t>{});
+    }
+};
+
+} // namespace
+
 void lower_reduce(Lowering& l, Tensor x, Tensor y, ReduceOp op, uint64_t outer, uint64_t axis, uint64_t inner,
                   float factor) {
-    struct Push {
-        uint32_t count, axis, inner, chunks;
-        float factor;
-    };
     constexpr uint64_t kTerms = 256; // that one work item adds in a row; up to twice as many where that saves a stage
-    // In texels either four outputs at a time, or four parts of one.
-    bool four_outputs = prefers_texels(l.caps) && inner % 4 == 0;
-    bool four_parts = prefers_texels(l.caps) && inner == 1 && axis % 4 == 0;
-    bool texels = four_outputs || four_parts;
-    uint64_t rows = four_parts ? axis / 4 : axis, width = four_outputs ? inner / 4 : inner;
-    uint64_t chunks = rows > 2 * kTerms ? (rows + kTerms - 1) / kTerms : 1;
-    bool last = chunks == 1;
-    Tensor to = last ? y : l.scratch({int64_t(outer), int64_t(chunks), int64_t(inner)}, "partial sums");
-    Push push = {uint32_t(outer * chunks * width), uint32_t(rows), uint32_t(width), uint32_t(chunks),
-                 last ? factor : 1};
-    l.each(texels ? "reduce_texels" : "reduce", push.count, {uint32_t(op), uint32_t(four_outputs)}, {x, to}, push,
-           texels ? std::vector<uint32_t>{4} : std::vector<uint32_t>{});
-    if (!last)
-        lower_reduce(l, to, y, op == ReduceOp::sum_of_squares ? ReduceOp::sum : op, outer, chunks, inner, factor);
+    Stage stage(l.caps, axis, inner);
+    uint64_t chunks = stage.rows > 2 * kTerms ? (stage.rows + kTerms - 1) / kTerms : 1;
+    if (chunks == 1)
+        return stage.lower(l, x, y, op, outer, 1, factor);
+    Tensor partial = l.scratch({int64_t(outer), int64_t(chunks), int64_t(inner)}, "partial sums");
+    stage.lower(l, x, partial, op, outer, chunks, 1);
+    lower_reduce(l, partial, y, op == ReduceOp::sum_of_squares ? ReduceOp::sum : op, outer, chunks, inner, factor);
+}
+
+Tensor lower_partial_sums(Lowering& l, Tensor x, ReduceOp op) {
+    constexpr uint64_t kTerms = 64, kMost = 4096; // enough work items for any GPU, few enough for one workgroup
+    uint64_t count = uint64_t(element_count(l.shape(x)));
+    Stage stage(l.caps, count, 1);
+    uint64_t chunks = std::min(kMost, (stage.rows + kTerms - 1) / kTerms);
+    Tensor partial = l.scratch({int64_t(chunks)}, "partial sums");
+    stage.lower(l, x, partial, op, 1, chunks, 1);
+    return partial;
 }
 
 Tensor sum(Graph& g, Tensor x, int axis, int count) {

@@ -60,7 +60,7 @@ ImportancePass build_importance_pass(Device& device, const Vae& vae, const Evalu
     p.ring = g.input({kDrawsPerSubmit, o.batch}, "log weights");
     Rsample drawn = standard_normal().posterior_sample(g, p.mu, p.logvar, {}, KlEstimate::sampled);
     Tensor nll = vae.nll(g, p.w, p.x, vae.decode(g, p.w, drawn.z), 1);
-    ring_store(g, add(g, nll, sum(g, drawn.kl, 1, 1)), p.ring, 0);
+    ring_store(g, {{add(g, nll, sum(g, drawn.kl, 1, 1))}}, p.ring, 0);
     p.plan = std::make_unique<Plan>(device, g, PlanOptions{.max_steps = kDrawsPerSubmit});
     return p;
 }

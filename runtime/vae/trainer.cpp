@@ -44,25 +44,23 @@ TrainGraph build_graph(const Vae& vae, const TrainOptions& o, int64_t rows, DTyp
         into.push_back(g.view(t.gradients, p.shape, uint64_t(p.offset) * 4, "d " + p.name));
     g.backward(e.loss, w.tensors, into);
 
-    Tensor norm = sum_of_squares(g, t.gradients);
-    g.rename(norm, "gradient norm");
-    if (!update)
+    if (!update) {
+        g.rename(sum_of_squares(g, t.gradients), "gradient norm");
         return t;
+    }
     t.m = g.input(flat, "m");
-    OptimizerState state = {w.flat, t.gradients, norm, t.halted, e.loss};
+    OptimizerState state = {w.flat, t.gradients, t.halted, e.loss};
+    Tensor norm;
     if (o.optimizer == "sgd") {
-        sgd(g, state, t.m, o.momentum, o.weight_decay);
+        norm = sgd(g, state, t.m, o.momentum, o.weight_decay);
     } else if (o.optimizer == "adam" || o.optimizer == "adamw") {
         t.v = g.input(flat, "v");
-        adam(g, state, t.m, t.v, {.weight_decay = o.weight_decay, .decoupled_decay = o.optimizer == "adamw"});
+        norm = adam(g, state, t.m, t.v, {.weight_decay = o.weight_decay, .decoupled_decay = o.optimizer == "adamw"});
     } else {
         fail(Status::usage, "unknown optimizer '", o.optimizer, "'; known are adam, adamw, sgd");
     }
-    ring_store(g, e.loss, t.ring, kLoss);
-    ring_store(g, e.nll, t.ring, kNll);
-    ring_store(g, e.kl, t.ring, kKl);
-    ring_store(g, norm, t.ring, kNorm);
-    ring_store(g, e.kl_dims, t.ring, kColumns);
+    Tensor columns[] = {e.loss, e.nll, e.kl, norm, e.kl_dims}; // in the order of Column
+    ring_store(g, columns, t.ring, 0);
     return t;
 }
 

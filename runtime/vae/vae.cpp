@@ -127,13 +127,11 @@ Elbo Vae::elbo(Graph& g, const Weights& w, Tensor x, Tensor eps) const {
     Rsample drawn = standard_normal().posterior_sample(g, e.q.mu, e.q.logvar, eps, KlEstimate::analytic);
     e.z = drawn.z;
     e.prediction = decode(g, w, drawn.z);
-    e.nll = sum(g, nll(g, w, x, e.prediction, per_sample));
     e.kl_dims = vkvae::mean(g, drawn.kl, 0, 1); // not Vae::mean
-    e.kl = sum(g, e.kl_dims);
-    e.loss = add(g, e.nll, scale_by_beta(g, e.kl));
-    g.rename(e.loss, "loss");
-    g.rename(e.nll, "nll");
-    g.rename(e.kl, "kl");
+    ElboSums sums = elbo_sums(g, nll(g, w, x, e.prediction, per_sample), e.kl_dims);
+    e.nll = sums.nll;
+    e.kl = sums.kl;
+    e.loss = sums.loss;
     return e;
 }
 

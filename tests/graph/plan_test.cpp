@@ -26,10 +26,10 @@ struct LeastSquares {
         ring = graph.input({slots, 1}, "losses");
         Tensor r = sub(graph, matmul(graph, a, w), b);
         loss = sum(graph, mul(graph, r, r));
-        ring_store(graph, loss, ring, 0);
+        ring_store(graph, {{loss}}, ring, 0);
         Tensor wrt[] = {w}, into[] = {dw};
         graph.backward(loss, wrt, into);
-        OptimizerState state = {w, dw, sum_of_squares(graph, dw), halted};
+        OptimizerState state = {w, dw, halted};
         if (use_adam)
             adam(graph, state, m, v, {});
         else

@@ -110,7 +110,7 @@ TEST_CASE("gather refuses data and indices of the wrong kind") {
 TEST_CASE("ring_store writes each step's values to its slot and nothing else") {
     Graph g;
     Tensor x = g.input({2}, "x"), ring = g.input({3, 5}, "ring");
-    ring_store(g, scale_by_beta(g, x), ring, 2);
+    ring_store(g, {{scale_by_beta(g, x)}}, ring, 2);
     Plan plan(test_device(), g, plan_options(3));
     plan.write(x, std::vector<float>{1, 10});
     plan.write(ring, std::vector<float>(15, -1));
@@ -119,5 +119,35 @@ TEST_CASE("ring_store writes each step's values to its slot and nothing else") {
         params[i].beta = float(i + 1);
     plan.submit(params);
     CHECK(plan.read(ring) == std::vector<float>{-1, -1, 1, 10, -1, -1, -1, 2, 20, -1, -1, -1, 3, 30, -1});
-    CHECK_THROWS_WITH_AS(ring_store(g, x, ring, 4), doctest::Contains("(3, 5)"), Error);
+    CHECK_THROWS_WITH_AS(ring_store(g, {{x}}, ring, 4), doctest::Contains("(3, 5)"), Error);
+}
+
+TEST_CASE("ring_store takes up to six tensors, one after the other") {
+    for (size_t count = 1; count <= 6; count++) {
+        CAPTURE(count);
+        Graph g;
+        std::vector<Tensor> sources;
+        std::vector<float> expected = {-1};
+        for (size_t i = 0; i < count; i++)
+            sources.push_back(g.input({int64_t(i % 3 + 1)}, concat_text("x", i)));
+        Tensor ring = g.input({1, 20}, "ring");
+        ring_store(g, sources, ring, 1);
+        Plan plan(test_device(), g, plan_options());
+        plan.write(ring, std::vector<float>(20, -1));
+        for (size_t i = 0; i < count; i++) {
+            std::vector<float> values;
+            for (size_t k = 0; k <= i % 3; k++)
+                values.push_back(float(10 * i + k));
+            expected.insert(expected.end(), values.begin(), values.end());
+            plan.write(sources[i], std::span<const float>(values));
+        }
+        expected.resize(20, -1);
+        plan.run();
+        CHECK(plan.read(ring) == expected);
+    }
+    Graph g;
+    std::vector<Tensor> seven(7, g.input({1}, "x"));
+    Tensor ring = g.input({1, 20}, "ring");
+    CHECK_THROWS_WITH_AS(ring_store(g, seven, ring, 0), doctest::Contains("7 tensors"), Error);
+    CHECK_THROWS_AS(ring_store(g, {}, ring, 0), Error);
 }

@@ -10,16 +10,15 @@ namespace {
 
 struct Training {
     Graph graph;
-    Tensor weights, gradients, norm, halted, first, second;
+    Tensor weights, gradients, halted, first, second;
     explicit Training(int64_t count) {
         weights = graph.input({count}, "weights");
         gradients = graph.input({count}, "gradients");
         halted = graph.input({1}, "halted", DType::u32);
         first = graph.input({count}, "first moment");
         second = graph.input({count}, "second moment");
-        norm = sum_of_squares(graph, gradients);
     }
-    OptimizerState state() const { return {weights, gradients, norm, halted}; }
+    OptimizerState state() const { return {weights, gradients, halted}; }
 };
 
 StepParams step_params(uint32_t step, float lr, float clip_norm = 0) {

@@ -40,7 +40,7 @@ TEST_CASE("random tensors have the bits of the CPU twin for every seed, step, dr
 TEST_CASE("steps of one submission draw by their own StepParams") {
     Graph g;
     Tensor n = random_normal(g, {4}, Stream::sample), ring = g.input({3, 4}, "ring");
-    ring_store(g, n, ring, 0);
+    ring_store(g, {{n}}, ring, 0);
     Plan plan(test_device(), g, plan_options(3));
     std::vector<StepParams> params(3);
     for (uint32_t i = 0; i < 3; i++) {

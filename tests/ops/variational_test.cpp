@@ -1,6 +1,8 @@
 // The contract of ops/rsample and ops/likelihood: the terms of the evidence lower bound.
 #include "op_check.hpp"
 
+#include <numeric>
+
 using namespace vkvae;
 using namespace vkvae::test;
 
@@ -61,6 +63,35 @@ TEST_CASE("z alone and kl alone have gradients too") {
     c.build = [](Graph& g, std::span<const Tensor> in) { return rsample(g, in[0], in[1], in[2]).kl; };
     c.formula = [](const std::vector<Values>& in) { return reference::kl(in[0], in[1]); };
     check(c);
+}
+
+TEST_CASE("elbo_sums adds up nll, kl and the loss, and passes their gradients on") {
+    for (auto [rows, dims] : {std::pair<int64_t, int64_t>{1, 1}, {37, 3}, {5, 67}, {64, 128}, {1031, 257}}) {
+        OpCase c;
+        c.name = concat_text("elbo_sums of ", rows, " rows and ", dims, " dimensions");
+        c.step.beta = 0.25f;
+        c.inputs = {{{rows}}, {{dims}}};
+        c.build = [](Graph& g, std::span<const Tensor> in) {
+            ElboSums s = elbo_sums(g, in[0], in[1]);
+            return concat(g, concat(g, s.nll, s.kl), s.loss);
+        };
+        c.formula = [](const std::vector<Values>& in) {
+            double nll = std::accumulate(in[0].begin(), in[0].end(), 0.0);
+            double kl = std::accumulate(in[1].begin(), in[1].end(), 0.0);
+            return Values{nll, kl, nll + 0.25 * kl};
+        };
+        check(c);
+        c.name += ", the loss alone"; // whose gradient is known before anything runs
+        c.build = [](Graph& g, std::span<const Tensor> in) { return elbo_sums(g, in[0], in[1]).loss; };
+        c.formula = [](const std::vector<Values>& in) {
+            return Values{std::accumulate(in[0].begin(), in[0].end(), 0.0) +
+                          0.25 * std::accumulate(in[1].begin(), in[1].end(), 0.0)};
+        };
+        check(c);
+    }
+    Graph g;
+    Tensor matrix = g.input({2, 3}, "matrix"), row = g.input({3}, "row");
+    CHECK_THROWS_WITH_AS(elbo_sums(g, matrix, row), doctest::Contains("(2, 3)"), Error);
 }
 
 TEST_CASE("the eps that rsample draws is the CPU twin's, in the forward and in the backward pass") {

@@ -42,10 +42,8 @@ Graph training_step(const std::string& preset, int64_t batch) {
     for (const Parameter& p : layout.list())
         into.push_back(g.view(gradients, p.shape, uint64_t(p.offset) * 4));
     g.backward(e.loss, w.tensors, into);
-    Tensor norm = sum_of_squares(g, gradients);
-    adam(g, {w.flat, gradients, norm, halted, e.loss}, m, v, {});
-    ring_store(g, e.loss, ring, 0);
-    ring_store(g, e.kl_dims, ring, 4);
+    Tensor norm = adam(g, {w.flat, gradients, halted, e.loss}, m, v, {});
+    ring_store(g, {{e.loss, e.nll, e.kl, norm, e.kl_dims}}, ring, 0);
     return g;
 }
 

@@ -121,27 +121,33 @@ Tensor bernoulli_nll(Graph& g, Tensor x, Tensor logits, float scale = 1);
 // -scale log N(x; mean, sigma^2): x, mean (N, D); log_sigma (1), constant or learned -> (N).
 Tensor gaussian_nll(Graph& g, Tensor x, Tensor mean, Tensor log_sigma, float scale = 1);
 
+struct ElboSums {
+    Tensor nll, kl, loss; // (1): sum of nll_rows, sum of kl_dims, nll + StepParams::beta kl
+};
+// nll_rows (N), kl_dims (D), already divided by the size of the batch where that is wanted.
+ElboSums elbo_sums(Graph& g, Tensor nll_rows, Tensor kl_dims);
+
 // ---- optimizers: ops/optimizer.cpp ---------------------------------------------------------------------------------
 
-// All update `weights` (n) in place from `gradients` (n), with the step's learning rate. `norm` (1) is the sum of
-// squares of the gradients: with StepParams::clip_norm > 0 they are scaled down to that norm. A norm or loss (1) that is
-// not finite sets `halted` (1, u32), after which no update happens any more: the weights stay as they were before the
-// first bad step.
+// All update `weights` (n) in place from `gradients` (n), with the step's learning rate, and return the sum of squares of
+// the gradients (1): with StepParams::clip_norm > 0 they are scaled down to that norm. A norm or loss (1) that is not
+// finite sets `halted` (1, u32), after which no update happens any more: the weights stay as they were before the first
+// bad step.
 struct OptimizerState {
-    Tensor weights, gradients, norm, halted;
+    Tensor weights, gradients, halted;
     Tensor loss = {}; // optional
 };
-void sgd(Graph& g, const OptimizerState& state, Tensor velocity, float momentum, float weight_decay);
+Tensor sgd(Graph& g, const OptimizerState& state, Tensor velocity, float momentum, float weight_decay);
 // Adam (Kingma and Ba 2014); with decoupled_decay AdamW (Loshchilov and Hutter 2017).
 struct AdamOptions {
     float beta1 = 0.9f, beta2 = 0.999f, eps = 1e-8f, weight_decay = 0;
     bool decoupled_decay = false;
 };
-void adam(Graph& g, const OptimizerState& state, Tensor m, Tensor v, const AdamOptions& options);
+Tensor adam(Graph& g, const OptimizerState& state, Tensor m, Tensor v, const AdamOptions& options);
 
 // ---- statistics: ops/gather.cpp ------------------------------------------------------------------------------------
 
-// Writes x (n elements) to ring (slots, width) at [StepParams::slot, offset].
-void ring_store(Graph& g, Tensor x, Tensor ring, int64_t offset);
+// Writes up to six tensors, one after the other, to ring (slots, width) from [StepParams::slot, offset] on.
+void ring_store(Graph& g, std::span<const Tensor> x, Tensor ring, int64_t offset);
 
 } // namespace vkvae
