@@ -22,7 +22,9 @@ struct Geometry {
 
 enum class Pass { forward, input_gradient, weight_gradient };
 
-void lower_conv(Lowering& l, Pass pass, Geometry s, Tensor a, Tensor b, Tensor bias, Tensor result) {
+// `column_sums` (n), if given, is the sum of b over all positions: the bias gradient beside a weight gradient.
+void lower_conv(Lowering& l, Pass pass, Geometry s, Tensor a, Tensor b, Tensor bias, Tensor result,
+                Tensor column_sums = {}) {
     uint64_t m = 0, n = s.o, k = 0, phases = 1;
     const char* name = "";
     auto four = [](uint32_t channels, Read read) { return channels % 4 == 0 ? read : Read::single; };
@@ -50,8 +52,7 @@ void lower_conv(Lowering& l, Pass pass, Geometry s, Tensor a, Tensor b, Tensor b
         break;
     }
     Gemm gemm = choose_gemm(l.caps, m, n, k, reads, pass == Pass::weight_gradient && l.node->steps.empty());
-    bool split = gemm.slices > 1;
-    Tensor target = split ? l.scratch({gemm.slices, int64_t(m), int64_t(n)}, "partial sums") : result;
+    WeightGradient to(l, gemm, result, column_sums, m, n);
     s.k_chunk = gemm.k_chunk;
     if (pass == Pass::input_gradient)
         gemm.groups[2] = uint32_t(phases);
@@ -63,10 +64,9 @@ void lower_conv(Lowering& l, Pass pass, Geometry s, Tensor a, Tensor b, Tensor b
                   .groups = gemm.groups,
                   .name = name};
     d.constants.insert(d.constants.end(), {0, 0});
-    add_epilogue(l, gemm, bias, target, n, d);
+    add_epilogue(l, gemm, bias, to.weights_target, n, d, to.bias_target);
     l.dispatch(std::move(d));
-    if (split)
-        lower_reduce(l, target, result, ReduceOp::sum, 1, gemm.slices, m * n, 1);
+    to.finish(l, gemm, b, m, n, k);
 }
 
 Tensor add_pass(Graph& g, Pass pass, const Geometry& s, Tensor a, Tensor b, Shape shape) {
@@ -79,6 +79,19 @@ Tensor add_pass(Graph& g, Pass pass, const Geometry& s, Tensor a, Tensor b, Shap
            .adjoint = {},
            .takes_steps = pass != Pass::weight_gradient}); // whose long sums are rather split
     return result;
+}
+
+// The gradients of the weights and of the bias of a convolution x -> y, in one pass over dy.
+void add_weight_gradient(Graph& g, const Geometry& s, Tensor x, Tensor dy, const Shape& w_shape, Tensor& dw,
+                         Tensor& db) {
+    Tensor weights = g.tensor(w_shape, "weight gradient"), bias = g.tensor({s.o}, "bias gradient");
+    g.add({.op = "conv2d_weight_gradient",
+           .in = {x, dy},
+           .out = {weights, bias},
+           .lower = [=](Lowering& l) { lower_conv(l, Pass::weight_gradient, s, x, dy, {}, weights, bias); },
+           .adjoint = {}});
+    dw = weights;
+    db = bias;
 }
 
 // `forward` says whether the layer runs the geometry from x to y (conv2d) or from y to x (conv_transpose2d).
@@ -104,10 +117,13 @@ Tensor conv_layer(Graph& g, bool forward, const Geometry& s, Tensor in, Tensor w
                    if (d.wanted[0])
                        d.dx[0] = forward ? add_pass(graph, Pass::input_gradient, s, dy, w, x_shape)
                                          : add_pass(graph, Pass::forward, s, dy, w, y_shape);
+                   bool wants_bias = bias && d.wanted[2];
+                   if (d.wanted[1] && wants_bias && forward)
+                       return add_weight_gradient(graph, s, in, dy, w_shape, d.dx[1], d.dx[2]);
                    if (d.wanted[1])
                        d.dx[1] = forward ? add_pass(graph, Pass::weight_gradient, s, in, dy, w_shape)
                                          : add_pass(graph, Pass::weight_gradient, s, dy, in, w_shape);
-                   if (bias && d.wanted[2])
+                   if (wants_bias)
                        d.dx[2] = sum(graph, dy, 0, 3);
                },
            .takes_steps = true});

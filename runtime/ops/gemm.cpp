@@ -62,6 +62,7 @@ Choice choose_subgroup(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, Gem
     gemm.tile_m = rows;
     gemm.tile_n = lanes * columns;
     gemm.stores_quads = columns % 4 == 0;
+    gemm.sums_columns = true;
     return {gemm, 16, 4}; // software devices have few cores; some slack evens the load
 }
 
@@ -96,7 +97,27 @@ Gemm choose_gemm(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, GemmReads
     return gemm;
 }
 
-void add_epilogue(const Lowering& l, const Gemm& gemm, Tensor bias, Tensor result, uint64_t n, Dispatch& d) {
+WeightGradient::WeightGradient(Lowering& l, const Gemm& gemm, Tensor w, Tensor db, uint64_t m, uint64_t n)
+    : weights(w), bias(db), weights_target(w), bias_target(gemm.sums_columns ? db : Tensor{}) {
+    if (gemm.slices == 1)
+        return;
+    weights_target = l.scratch({gemm.slices, int64_t(m), int64_t(n)}, "partial sums");
+    if (bias_target)
+        bias_target = l.scratch({gemm.slices, int64_t(n)}, "partial column sums");
+}
+
+void WeightGradient::finish(Lowering& l, const Gemm& gemm, Tensor b, uint64_t m, uint64_t n, uint64_t k) const {
+    if (gemm.slices > 1)
+        lower_reduce(l, weights_target, weights, ReduceOp::sum, 1, gemm.slices, m * n, 1);
+    if (bias && !bias_target)
+        lower_reduce(l, b, bias, ReduceOp::sum, 1, k, n, 1);
+    else if (bias && gemm.slices > 1)
+        lower_reduce(l, bias_target, bias, ReduceOp::sum, 1, gemm.slices, n, 1);
+}
+
+void add_epilogue(const Lowering& l, const Gemm& gemm, Tensor bias, Tensor result, uint64_t n, Dispatch& d,
+                  Tensor column_sums) {
+    constexpr uint32_t kKeepColumnSums = 3; // as in epilogue.glsl
     static const char* const names[] = {"", "+activation", "+activation_gradient", "+add"};
     const std::vector<Step>& steps = l.node->steps;
     bool quads = n % 4 == 0 && gemm.stores_quads;
@@ -118,6 +139,11 @@ void add_epilogue(const Lowering& l, const Gemm& gemm, Tensor bias, Tensor resul
         }
         d.name += names[steps[i].kind];
         result = steps[i].result;
+    }
+    if (column_sums) {
+        kept = column_sums;
+        keep = kKeepColumnSums;
+        d.name += "+bias";
     }
     d.constants.insert(d.constants.end(),
                        {uint32_t(bool(bias)), kinds[0], kinds[1], kinds[2], kinds[3], keep, uint32_t(quads)});

@@ -14,14 +14,14 @@ struct MatmulShape {
     uint64_t m, n, k;
 };
 
-// C (m, n); a and b are stored transposed with ta, tb.
-void lower_matmul(Lowering& l, Tensor a, Tensor b, Tensor bias, Tensor c, const MatmulShape& s, bool ta, bool tb) {
+// C (m, n); a and b are stored transposed with ta, tb. `column_sums` (n), if given, is the sum of op(B)'s rows.
+void lower_matmul(Lowering& l, Tensor a, Tensor b, Tensor bias, Tensor c, const MatmulShape& s, bool ta, bool tb,
+                  Tensor column_sums = {}) {
     auto four = [](uint64_t neighbours, Read read) { return neighbours % 4 == 0 ? read : Read::single; };
     GemmReads reads = {ta ? four(s.m, Read::along_side) : four(s.k, Read::along_k),
                        tb ? four(s.k, Read::along_k) : four(s.n, Read::along_side)};
     Gemm gemm = choose_gemm(l.caps, s.m, s.n, s.k, reads, !bias && l.node->steps.empty());
-    bool split = gemm.slices > 1;
-    Tensor target = split ? l.scratch({gemm.slices, int64_t(s.m), int64_t(s.n)}, "partial sums") : c;
+    WeightGradient to(l, gemm, c, column_sums, s.m, s.n);
     struct Push {
         uint32_t m, n, k, k_chunk;
     } push = {uint32_t(s.m), uint32_t(s.n), uint32_t(s.k), gemm.k_chunk};
@@ -33,10 +33,9 @@ void lower_matmul(Lowering& l, Tensor a, Tensor b, Tensor bias, Tensor c, const 
                   .groups = gemm.groups,
                   .name = concat_text("matmul_", ta ? "t" : "n", tb ? "t" : "n")};
     d.constants.insert(d.constants.end(), {uint32_t(ta), uint32_t(tb)});
-    add_epilogue(l, gemm, bias, target, s.n, d);
+    add_epilogue(l, gemm, bias, to.weights_target, s.n, d, to.bias_target);
     l.dispatch(std::move(d));
-    if (split)
-        lower_reduce(l, target, c, ReduceOp::sum, 1, gemm.slices, s.m * s.n, 1);
+    to.finish(l, gemm, b, s.m, s.n, s.k);
 }
 
 } // namespace
@@ -68,6 +67,26 @@ Tensor matmul(Graph& g, Tensor a, Tensor b, bool ta, bool tb) {
     return c;
 }
 
+namespace {
+
+// dw = x^T dy and db, the sum of dy's rows, in one pass over dy. x (m, k), dy (m, n).
+void add_linear_gradient(Graph& g, Tensor x, Tensor dy, Tensor& dw, Tensor& db) {
+    int64_t m = g.dim(x, 0), k = g.dim(x, 1), n = g.dim(dy, 1);
+    Tensor weights = g.tensor({k, n}, "weight gradient"), bias = g.tensor({n}, "bias gradient");
+    g.add({.op = "linear_gradient",
+           .in = {x, dy},
+           .out = {weights, bias},
+           .lower =
+               [=](Lowering& l) {
+                   lower_matmul(l, x, dy, {}, weights, {uint64_t(k), uint64_t(n), uint64_t(m)}, true, false, bias);
+               },
+           .adjoint = {}});
+    dw = weights;
+    db = bias;
+}
+
+} // namespace
+
 Tensor linear(Graph& g, Tensor x, Tensor w, Tensor bias, Activation activation) {
     Shape sx = g.shape(x), sw = g.shape(w);
     require(sw.size() == 2 && !sx.empty() && sx.back() == sw[0], "linear: x ", to_text(sx), " does not fit the weight ",
@@ -94,9 +113,12 @@ Tensor linear(Graph& g, Tensor x, Tensor w, Tensor bias, Activation activation) 
                    Tensor dy = reshape(graph, d.dy[0], {m, n});
                    if (d.wanted[0])
                        d.dx[0] = reshape(graph, matmul(graph, dy, w, false, true), sx);
-                   if (d.wanted[1])
+                   bool wants_bias = bias && d.wanted[2];
+                   if (d.wanted[1] && wants_bias)
+                       add_linear_gradient(graph, reshape(graph, x, {m, k}), dy, d.dx[1], d.dx[2]);
+                   else if (d.wanted[1])
                        d.dx[1] = matmul(graph, reshape(graph, x, {m, k}), dy, true, false);
-                   if (bias && d.wanted[2])
+                   else if (wants_bias)
                        d.dx[2] = sum(graph, dy, 0, 1);
                },
            .takes_steps = true});

@@ -14,6 +14,7 @@ layout(constant_id = 9) const uint FUNCTION_1 = 0;
 layout(constant_id = 10) const uint STEP_2 = 0;
 layout(constant_id = 11) const uint FUNCTION_2 = 0;
 layout(constant_id = 12) const uint KEEP = 0; // 1, 2: the value before step 1, 2
+const uint KEEP_COLUMN_SUMS = 3;              // of B, for a bias: the drivers' own matter, (slices, n)
 layout(constant_id = 13) const bool STORE_QUADS = false;
 
 layout(set = 0, binding = 3) writeonly restrict buffer Result { float result[]; };

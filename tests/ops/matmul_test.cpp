@@ -76,6 +76,12 @@ TEST_CASE("linear applies to the last axis, with and without bias") {
     check(linear_case({2, 3, 13}, 17, false, Activation::none));
     check(linear_case({1, 1}, 1, true, Activation::none));
     check(linear_case({31, 64}, 40, true, Activation::none));
+    for (int64_t rows : {513, 1030, 2052}) // the gradients of weights and bias are sums in several slices
+        for (int64_t out : {3, 20, 37}) {
+            OpCase split = linear_case({rows, 8}, out, true, Activation::none);
+            split.samples = 3;
+            check(split);
+        }
     OpCase tall = linear_case({65541, 2}, 3, true, Activation::none);
     tall.samples = 3;
     check(tall);

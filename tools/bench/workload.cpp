@@ -188,7 +188,7 @@ double product_flops(const Graph& g) {
     double flops = 0;
     for (const Node& node : g.nodes()) {
         std::string op = node.op;
-        if (op == "matmul" || op == "linear")
+        if (op == "matmul" || op == "linear" || op == "linear_gradient")
             flops += 2 * std::sqrt(count(node.in[0]) * count(node.in[1]) * count(node.out[0]));
         else if (op == "conv2d")
             flops += 2 * positions(node.out[0]) * count(node.in[1]);
