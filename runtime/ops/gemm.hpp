@@ -16,8 +16,9 @@ struct GemmReads {
 };
 
 struct Gemm {
-    std::string suffix;              // "_subgroup" or "_tile"
-    std::vector<uint32_t> constants; // specialization constants 0 to 4; 5 and 6 are the kernel's own
+    std::string suffix;              // "_subgroup", "_plain" or "_tile"
+    // Specialization constants 0 to 4 and from 14 on; 5 and 6 are the kernel's own, 7 to 13 the epilogue's.
+    std::vector<uint32_t> constants, more_constants;
     std::vector<uint32_t> texels;    // of the bindings 0 (A) and 1 (B), if they are texel buffers
     uint32_t tile_m = 0, tile_n = 0;
     bool stores_quads = true;         // whether work items have four neighbouring columns
@@ -27,6 +28,18 @@ struct Gemm {
 
 // For C (m, n) = sum over k. With may_split, long sums that leave the device idle are split into slices of k, always the same for one shape.
 Gemm choose_gemm(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, GemmReads reads, bool may_split);
+
+// A tile of shaders/common/gemm_tile.glsl: m x n sums, k at a time, rows x columns of the sums in each work item.
+struct GemmTile {
+    uint32_t m, n, k, rows, columns;
+    bool prefetch; // the next panels while these are multiplied
+    constexpr uint32_t items() const { return m / rows * (n / columns); }
+    uint32_t shared_bytes() const { return (m + 4 + n + 4) * k * 4; }
+    bool operator==(const GemmTile&) const = default;
+};
+std::span<const GemmTile> gemm_tiles(); // all there are; Caps::gemm_tile takes number N of them, from 1 on
+// Those that suit the device, the one to take for C (m, n) first. `splits`: choose_gemm may split k.
+std::vector<GemmTile> tile_candidates(const Caps& caps, uint64_t m, uint64_t n, bool splits);
 
 // Completes a product's dispatch with the epilogue of the node being lowered (shaders/common/epilogue.glsl): constants
 // from 7 on and bindings from 2 on. `result` (rows, n) takes the values if the node has taken no steps.
