@@ -175,9 +175,8 @@ inline void check_close(const std::string& what, std::span<const float> got, con
     CHECK(squares <= nmse * double(got.size()) * scale * scale + 1e-60);
 }
 
-inline void check(const OpCase& c) {
+inline void check(const OpCase& c, Device& device = test_device()) {
     INFO("case ", c.name);
-    Device& device = test_device();
     OpGraph g(c);
     std::vector<std::vector<float>> values;
     std::vector<Values> exact;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 
 namespace vkvae {
 namespace {
@@ -191,6 +192,22 @@ Caps read_caps(const Functions& fn, VkPhysicalDevice device, uint32_t instance_v
     return caps;
 }
 
+namespace {
+
+// A positive number in an environment variable; none if it is not set.
+std::optional<uint64_t> read_number(const std::string& variable) {
+    const char* text = std::getenv(variable.c_str());
+    if (!text)
+        return {};
+    char* end = nullptr;
+    unsigned long long value = std::strtoull(text, &end, 10);
+    if (end == text || *end || value == 0)
+        fail(Status::usage, variable, "='", text, "' is not a positive number");
+    return value;
+}
+
+} // namespace
+
 void mask_caps(Caps& caps) {
     if (const char* list = std::getenv("VKVAE_DISABLE")) {
         std::istringstream words(list);
@@ -206,17 +223,11 @@ void mask_caps(Caps& caps) {
                      "'; known are subgroup, size_control, timestamps, f16, coopmat, memory_budget");
         }
     }
-    for (const LimitName& entry : kLimits) {
-        std::string variable = concat_text("VKVAE_LIMIT_", entry.name);
-        const char* text = std::getenv(variable.c_str());
-        if (!text)
-            continue;
-        char* end = nullptr;
-        unsigned long long value = std::strtoull(text, &end, 10);
-        if (end == text || *end || value == 0)
-            fail(Status::usage, variable, "='", text, "' is not a positive number");
-        caps.*entry.limit = std::min<uint64_t>(caps.*entry.limit, value);
-    }
+    for (const LimitName& entry : kLimits)
+        if (auto value = read_number(concat_text("VKVAE_LIMIT_", entry.name)))
+            caps.*entry.limit = std::min<uint64_t>(caps.*entry.limit, *value);
+    if (auto value = read_number("VKVAE_GEMM_TILE"))
+        caps.gemm_tile = *value;
 }
 
 std::string why_unusable(const Caps& caps) {

@@ -66,7 +66,7 @@ void lower_conv(Lowering& l, Pass pass, Geometry s, Tensor a, Tensor b, Tensor b
     d.constants.insert(d.constants.end(), {0, 0});
     add_epilogue(l, gemm, bias, to.weights_target, n, d, to.bias_target);
     l.dispatch(std::move(d));
-    to.finish(l, gemm, b, m, n, k);
+    to.finish(l, gemm, m, n);
 }
 
 Tensor add_pass(Graph& g, Pass pass, const Geometry& s, Tensor a, Tensor b, Shape shape) {

@@ -2,6 +2,7 @@
 #include "ops/gemm.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace vkvae {
 namespace {
@@ -9,8 +10,8 @@ namespace {
 uint64_t divide_up(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
 
 // The barrier-free subgroup tile is for lavapipe: there a barrier costs a coroutine switch per work item, and texel
-// fetches and the broadcast save loads. GPUs get the shared-memory tile, and so does SwiftShader, whose compiler keeps
-// no array in registers: it runs the shared-memory tile three times as fast.
+// fetches and the broadcast save loads. GPUs get the shared-memory tile; SwiftShader its plain form, as its compiler
+// keeps no array in registers: it runs that three times as fast as the subgroup tile.
 bool use_subgroup_driver(const Caps& caps) {
     bool known_size = caps.subgroup_size == 4 || caps.subgroup_size == 8 || caps.subgroup_size == 16;
     return prefers_texels(caps) && caps.subgroup && known_size;
@@ -62,27 +63,111 @@ Choice choose_subgroup(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, Gem
     gemm.tile_m = rows;
     gemm.tile_n = lanes * columns;
     gemm.stores_quads = columns % 4 == 0;
-    gemm.sums_columns = true;
     return {gemm, 16, 4}; // software devices have few cores; some slack evens the load
 }
 
-Choice choose_tile(const Caps& caps, uint64_t m, uint64_t n) {
+Choice choose_plain(const Caps& caps, uint64_t m, uint64_t n) {
     // 64x64 needs 256 work items and two panels of 16x65 floats; smaller problems and devices take 32x32 with 64.
     bool room = caps.max_invocations >= 256 && caps.max_shared_bytes >= 2 * 16 * 65 * 4;
     bool large = room && m > 32 && n > 32 && divide_up(m, 64) * divide_up(n, 64) >= 16;
     uint32_t tile = large ? 64 : 32;
     Gemm gemm;
-    gemm.suffix = "_tile";
+    gemm.suffix = "_plain";
     gemm.constants = {tile * tile / 16, tile, tile, 0, 0};
     gemm.tile_m = gemm.tile_n = tile;
     return {gemm, 256, 16};
 }
 
+// With and without prefetch each. Items: 256, or as many as a narrow tile has.
+constexpr GemmTile kTiles[] = {
+    {128, 128, 16, 8, 8, false}, {128, 128, 16, 8, 8, true}, // the least traffic, where registers allow it
+    {128, 64, 16, 8, 4, false},  {128, 64, 16, 8, 4, true},
+    {64, 64, 16, 8, 4, false},   {64, 64, 16, 8, 4, true}, // the same for more workgroups, of 128 items
+    {64, 64, 16, 4, 4, false},   {64, 64, 16, 4, 4, true},
+    {32, 32, 16, 4, 4, false},   {32, 32, 16, 4, 4, true},
+    {16, 16, 16, 4, 4, false},   {16, 16, 16, 4, 4, true}, // 16 items, part of a subgroup: for what fits nothing else
+    {16, 64, 16, 4, 4, false},   {16, 64, 16, 4, 4, true}, // few rows: small batches
+    {128, 16, 16, 4, 4, false},  {128, 16, 16, 4, 4, true}, // few columns: latents, pictures
+    {128, 8, 8, 4, 4, false},    {128, 8, 8, 4, 4, true},
+};
+
+// At most four loads of each panel by an item, as gemm_panels.glsl has it, and an item for each sum of a column.
+static_assert(std::all_of(std::begin(kTiles), std::end(kTiles), [](const GemmTile& t) {
+    return t.m * t.k <= 16 * t.items() && t.n * t.k <= 16 * t.items() && t.n <= t.items();
+}));
+
+// What is known of compilers and chips without running anything on them: tools/cross_vendor/README.md.
+struct TileTraits {
+    uint32_t most_sums; // of a work item: more would spill, or run at a narrower SIMD width
+    bool prefetch;
+    uint64_t cores;     // to keep busy: a guess, as Vulkan does not tell
+};
+TileTraits tile_traits(const Caps& caps) {
+    uint64_t cores = caps.type == VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU ? 8 : 64;
+    switch (caps.vendor_id) {
+    case 0x1002: // AMD
+        return {64, true, cores}; // prefetch costs no registers that would hold another wave
+    case 0x10de: // NVIDIA
+        return {32, false, cores}; // prefetch would cost a quarter of the warps
+    default: // Intel and all others: 16 is what costs nobody anything
+        return {16, false, cores};
+    }
+}
+
+bool tile_fits(const Caps& caps, const GemmTile& tile) {
+    return tile.items() <= caps.max_invocations && tile.shared_bytes() <= caps.max_shared_bytes;
+}
+
+// Time of the product on the busiest core, in multiply-adds. Each costs 1, its loads from shared memory, and its share
+// of the panels' loads from the cache, where a float costs as much as 8 multiply-adds. A core that has fewer work items
+// than 256 waits for memory. Sums that may be split along k fill the cores in any case.
+double tile_cost(const GemmTile& tile, uint64_t m, uint64_t n, uint64_t cores, bool splits) {
+    double tiles = double(divide_up(m, tile.m)) * double(divide_up(n, tile.n));
+    double on_core = splits ? std::max(tiles / double(cores), 1.0) : std::ceil(tiles / double(cores));
+    double each = 1 + 2.0 / tile.rows + 2.0 / tile.columns + 8.0 / tile.m + 8.0 / tile.n;
+    double waiting = std::max(1.0, 256 / (on_core * tile.items()));
+    double work = splits ? tiles / double(cores) : on_core;
+    return work * tile.m * tile.n * each * waiting;
+}
+
+Choice choose_tile(const Caps& caps, uint64_t m, uint64_t n, GemmReads reads, bool splits) {
+    GemmTile tile = tile_candidates(caps, m, n, splits).front();
+    if (caps.gemm_tile) {
+        require(caps.gemm_tile <= std::size(kTiles), "there is no tile ", caps.gemm_tile);
+        tile = kTiles[caps.gemm_tile - 1];
+        require(tile_fits(caps, tile), "tile ", caps.gemm_tile, " is too large for the device");
+    }
+    Gemm gemm;
+    gemm.suffix = "_tile";
+    gemm.constants = {tile.items(), tile.m, tile.n, reads.a != Read::single, reads.b != Read::single};
+    gemm.more_constants = {tile.k, tile.rows, tile.columns, tile.prefetch};
+    gemm.tile_m = tile.m;
+    gemm.tile_n = tile.n;
+    return {gemm, 256, 16};
+}
+
 } // namespace
 
+std::span<const GemmTile> gemm_tiles() { return kTiles; }
+
+std::vector<GemmTile> tile_candidates(const Caps& caps, uint64_t m, uint64_t n, bool splits) {
+    TileTraits traits = tile_traits(caps);
+    std::vector<GemmTile> tiles;
+    for (const GemmTile& tile : kTiles)
+        if (tile_fits(caps, tile) && tile.rows * tile.columns <= traits.most_sums)
+            tiles.push_back(tile);
+    auto key = [&](const GemmTile& tile) {
+        return std::pair(tile_cost(tile, m, n, traits.cores, splits), tile.prefetch != traits.prefetch);
+    };
+    std::stable_sort(tiles.begin(), tiles.end(), [&](auto& x, auto& y) { return key(x) < key(y); });
+    return tiles;
+}
+
 Gemm choose_gemm(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, GemmReads reads, bool may_split) {
-    auto [gemm, wanted_groups, k_step] =
-        use_subgroup_driver(caps) ? choose_subgroup(caps, m, n, k, reads) : choose_tile(caps, m, n);
+    auto [gemm, wanted_groups, k_step] = !caps.is_cpu() || caps.gemm_tile
+                                             ? choose_tile(caps, m, n, reads, may_split && k >= 512)
+                                         : use_subgroup_driver(caps) ? choose_subgroup(caps, m, n, k, reads)
+                                                                     : choose_plain(caps, m, n);
     uint64_t tiles = divide_up(m, gemm.tile_m) * divide_up(n, gemm.tile_n);
     if (may_split && tiles < wanted_groups) {
         // At least 256 products a slice, so that writing and adding the partial sums stays small beside them.
@@ -98,20 +183,19 @@ Gemm choose_gemm(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, GemmReads
 }
 
 WeightGradient::WeightGradient(Lowering& l, const Gemm& gemm, Tensor w, Tensor db, uint64_t m, uint64_t n)
-    : weights(w), bias(db), weights_target(w), bias_target(gemm.sums_columns ? db : Tensor{}) {
+    : weights(w), bias(db), weights_target(w), bias_target(db) {
     if (gemm.slices == 1)
         return;
     weights_target = l.scratch({gemm.slices, int64_t(m), int64_t(n)}, "partial sums");
-    if (bias_target)
+    if (bias)
         bias_target = l.scratch({gemm.slices, int64_t(n)}, "partial column sums");
 }
 
-void WeightGradient::finish(Lowering& l, const Gemm& gemm, Tensor b, uint64_t m, uint64_t n, uint64_t k) const {
-    if (gemm.slices > 1)
-        lower_reduce(l, weights_target, weights, ReduceOp::sum, 1, gemm.slices, m * n, 1);
-    if (bias && !bias_target)
-        lower_reduce(l, b, bias, ReduceOp::sum, 1, k, n, 1);
-    else if (bias && gemm.slices > 1)
+void WeightGradient::finish(Lowering& l, const Gemm& gemm, uint64_t m, uint64_t n) const {
+    if (gemm.slices == 1)
+        return;
+    lower_reduce(l, weights_target, weights, ReduceOp::sum, 1, gemm.slices, m * n, 1);
+    if (bias)
         lower_reduce(l, bias_target, bias, ReduceOp::sum, 1, gemm.slices, n, 1);
 }
 
@@ -147,6 +231,7 @@ void add_epilogue(const Lowering& l, const Gemm& gemm, Tensor bias, Tensor resul
     }
     d.constants.insert(d.constants.end(),
                        {uint32_t(bool(bias)), kinds[0], kinds[1], kinds[2], kinds[3], keep, uint32_t(quads)});
+    d.constants.insert(d.constants.end(), gemm.more_constants.begin(), gemm.more_constants.end());
     d.buffers.insert(d.buffers.end(), {bias ? bias : nothing, result, operands[0], operands[1], keep ? kept : result});
     if (!d.texels.empty())
         d.texels.insert(d.texels.end(), {bias ? texel : 1, 0, widths[0], widths[1]});

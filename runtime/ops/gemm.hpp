@@ -16,12 +16,12 @@ struct GemmReads {
 };
 
 struct Gemm {
-    std::string suffix;              // "_subgroup" or "_tile"
-    std::vector<uint32_t> constants; // specialization constants 0 to 4; 5 and 6 are the kernel's own
+    std::string suffix;              // "_subgroup", "_plain" or "_tile"
+    // Specialization constants 0 to 4 and from 14 on; 5 and 6 are the kernel's own, 7 to 13 the epilogue's.
+    std::vector<uint32_t> constants, more_constants;
     std::vector<uint32_t> texels;    // of the bindings 0 (A) and 1 (B), if they are texel buffers
     uint32_t tile_m = 0, tile_n = 0;
     bool stores_quads = true;         // whether work items have four neighbouring columns
-    bool sums_columns = false;        // whether the driver can add up B's columns on the way
     uint32_t slices = 1, k_chunk = 0; // split of k; slices > 1 leaves partial sums
     std::array<uint32_t, 3> groups = {1, 1, 1};
 };
@@ -29,19 +29,31 @@ struct Gemm {
 // For C (m, n) = sum over k. With may_split, long sums that leave the device idle are split into slices of k, always the same for one shape.
 Gemm choose_gemm(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, GemmReads reads, bool may_split);
 
+// A tile of shaders/common/gemm_tile.glsl: m x n sums, k at a time, rows x columns of the sums in each work item.
+struct GemmTile {
+    uint32_t m, n, k, rows, columns;
+    bool prefetch; // the next panels while these are multiplied
+    constexpr uint32_t items() const { return m / rows * (n / columns); }
+    uint32_t shared_bytes() const { return (m + 4 + n + 4) * k * 4; }
+    bool operator==(const GemmTile&) const = default;
+};
+std::span<const GemmTile> gemm_tiles(); // all there are; Caps::gemm_tile takes number N of them, from 1 on
+// Those that suit the device, the one to take for C (m, n) first. `splits`: choose_gemm may split k.
+std::vector<GemmTile> tile_candidates(const Caps& caps, uint64_t m, uint64_t n, bool splits);
+
 // Completes a product's dispatch with the epilogue of the node being lowered (shaders/common/epilogue.glsl): constants
 // from 7 on and bindings from 2 on. `result` (rows, n) takes the values if the node has taken no steps. Instead of taking
 // steps it can keep the sums of B's columns: `column_sums` (slices, n).
 void add_epilogue(const Lowering& l, const Gemm& gemm, Tensor bias, Tensor result, uint64_t n, Dispatch& d,
                   Tensor column_sums = {});
 
-// A product that leaves partial sums and sums of columns, to be finished: where they go, empty if they are not wanted,
-// and where the kernel puts them. The sums of B (k, n) take a kernel of their own where the driver does not see to them.
+// Where a product (m, n) and its column sums go, `bias` if they are wanted, and where its kernel puts them: into partial
+// sums, if there are slices, which finish() adds.
 struct WeightGradient {
     Tensor weights, bias;
     Tensor weights_target, bias_target;
     WeightGradient(Lowering& l, const Gemm& gemm, Tensor weights, Tensor bias, uint64_t m, uint64_t n);
-    void finish(Lowering& l, const Gemm& gemm, Tensor b, uint64_t m, uint64_t n, uint64_t k) const;
+    void finish(Lowering& l, const Gemm& gemm, uint64_t m, uint64_t n) const;
 };
 
 // sum, mean or max over the middle of x (outer, axis, inner) -> y (outer, inner), times `factor`.

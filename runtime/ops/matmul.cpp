@@ -35,7 +35,7 @@ void lower_matmul(Lowering& l, Tensor a, Tensor b, Tensor bias, Tensor c, const 
     d.constants.insert(d.constants.end(), {uint32_t(ta), uint32_t(tb)});
     add_epilogue(l, gemm, bias, to.weights_target, s.n, d, to.bias_target);
     l.dispatch(std::move(d));
-    to.finish(l, gemm, b, s.m, s.n, s.k);
+    to.finish(l, gemm, s.m, s.n);
 }
 
 } // namespace

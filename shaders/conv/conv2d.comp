@@ -11,7 +11,7 @@
 //
 // Source: Chetlur et al. 2014, "cuDNN: Efficient Primitives for Deep Learning", section 3.
 //
-// variants: conv2d_forward_subgroup -DFORWARD -DSUBGROUP | conv2d_forward_tile -DFORWARD | conv2d_input_gradient_subgroup -DINPUT_GRADIENT -DSUBGROUP | conv2d_input_gradient_tile -DINPUT_GRADIENT | conv2d_weight_gradient_subgroup -DWEIGHT_GRADIENT -DSUBGROUP | conv2d_weight_gradient_tile -DWEIGHT_GRADIENT
+// variants: conv2d_forward_subgroup -DFORWARD -DSUBGROUP | conv2d_forward_plain -DFORWARD -DPLAIN | conv2d_forward_tile -DFORWARD | conv2d_input_gradient_subgroup -DINPUT_GRADIENT -DSUBGROUP | conv2d_input_gradient_plain -DINPUT_GRADIENT -DPLAIN | conv2d_input_gradient_tile -DINPUT_GRADIENT | conv2d_weight_gradient_subgroup -DWEIGHT_GRADIENT -DSUBGROUP | conv2d_weight_gradient_plain -DWEIGHT_GRADIENT -DPLAIN | conv2d_weight_gradient_tile -DWEIGHT_GRADIENT
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
@@ -32,7 +32,9 @@ layout(set = 0, binding = 0) uniform samplerBuffer a_texels;
 layout(set = 0, binding = 1) uniform samplerBuffer b_texels;
 #else
 layout(set = 0, binding = 0) readonly restrict buffer A { float a_data[]; };
+layout(set = 0, binding = 0) readonly restrict buffer A4 { vec4 a_vectors[]; };
 layout(set = 0, binding = 1) readonly restrict buffer B { float b_data[]; };
+layout(set = 0, binding = 1) readonly restrict buffer B4 { vec4 b_vectors[]; };
 #endif
 
 #include "common/epilogue.glsl"
@@ -68,13 +70,14 @@ uint gemm_n() { return o; }
 uint gemm_k() { return kh * kw * c; }
 Row row_state(uint row) { return output_pixel(row); }
 Tap tap_state(uint tap) { return kernel_tap(tap); }
-void advance(inout Tap tap, uint by) { // (r, s, c), c first
+void add_to_tap(inout Tap tap, uint by) { // (r, s, c), c first
     tap.index += by * o;
     tap.at += int(by);
     tap.channel += int(by);
-    if (tap.channel < int(c))
-        return;
-    tap.channel = 0;
+}
+bool tap_wraps(Tap tap) { return tap.channel >= int(c); }
+void wrap_tap(inout Tap tap) {
+    tap.channel -= int(c);
     if (++tap.x < int(kw))
         return;
     tap.x = 0;
@@ -100,20 +103,21 @@ uint gemm_n() { return o; }
 uint gemm_k() { return batch * oh * ow; }
 Row row_state(uint row) { return kernel_tap(row); }
 Tap tap_state(uint tap) { return Tap(output_pixel(tap), tap * o); }
-void advance(inout Tap tap, uint by) { // (n, oy, ox), ox first; by is 1
-    int step = int(stride), row = int(w * c);
-    tap.index += o;
-    tap.pixel.x += step;
-    tap.pixel.at += step * int(c);
-    if (tap.pixel.x < int(ow) * step - pad_left)
-        return;
-    tap.pixel.x = -pad_left;
-    tap.pixel.y += step;
-    tap.pixel.at += step * (row - int(ow * c));
-    if (tap.pixel.y < int(oh) * step - pad_top)
+void add_to_tap(inout Tap tap, uint by) { // (n, oy, ox), ox first
+    tap.index += by * o;
+    tap.pixel.x += int(by * stride);
+    tap.pixel.at += int(by * stride * c);
+}
+bool tap_wraps(Tap tap) { return tap.pixel.x >= int(ow * stride) - pad_left; }
+void wrap_tap(inout Tap tap) {
+    int row = int(w * c);
+    tap.pixel.x -= int(ow * stride);
+    tap.pixel.y += int(stride);
+    tap.pixel.at += int(stride) * (row - int(ow * c));
+    if (tap.pixel.y < int(oh * stride) - pad_top)
         return;
     tap.pixel.y = -pad_top;
-    tap.pixel.at += (int(h) - int(oh) * step) * row;
+    tap.pixel.at += (int(h) - int(oh * stride)) * row;
 }
 int a_at(Row row, Tap tap) {
     return at_inside(row.y + tap.pixel.y, row.x + tap.pixel.x, h, w, row.at + tap.pixel.at);
@@ -158,14 +162,15 @@ Tap tap_state(uint tap) {
     return Offset(int(channel) - int((ty * ow + tx) * o), int(ty), int(tx), int(channel),
                   (r * kw + s) * c * o + channel);
 }
-void advance(inout Tap tap, uint by) { // (ty, tx, channel), channel first
+void add_to_tap(inout Tap tap, uint by) { // (ty, tx, channel), channel first
     tap.index += by;
     tap.at += int(by);
     tap.channel += int(by);
-    if (tap.channel < int(o))
-        return;
+}
+bool tap_wraps(Tap tap) { return tap.channel >= int(o); }
+void wrap_tap(inout Tap tap) {
     uint taps = taps_of(phase_x(), kw), tap_size = stride * c * o;
-    tap.channel = 0;
+    tap.channel -= int(o);
     tap.index += tap_size - o;
     tap.at -= 2 * int(o);
     if (++tap.x < int(taps))

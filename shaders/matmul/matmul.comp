@@ -3,7 +3,7 @@
 //   op(A) is (M, K): A stored (M, K), or (K, M) with TRANS_A;  op(B) is (K, N): stored (K, N), or (N, K) with TRANS_B
 //   C (slices, M, N): with more than one slice of k each holds a partial sum, without an epilogue
 //
-// variants: matmul_subgroup -DSUBGROUP | matmul_tile
+// variants: matmul_subgroup -DSUBGROUP | matmul_plain -DPLAIN | matmul_tile
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
@@ -23,7 +23,9 @@ layout(set = 0, binding = 0) uniform samplerBuffer a_texels;
 layout(set = 0, binding = 1) uniform samplerBuffer b_texels;
 #else
 layout(set = 0, binding = 0) readonly restrict buffer A { float a_data[]; };
+layout(set = 0, binding = 0) readonly restrict buffer A4 { vec4 a_vectors[]; };
 layout(set = 0, binding = 1) readonly restrict buffer B { float b_data[]; };
+layout(set = 0, binding = 1) readonly restrict buffer B4 { vec4 b_vectors[]; };
 #endif
 
 #include "common/epilogue.glsl"
@@ -36,7 +38,9 @@ uint gemm_n() { return n; }
 uint gemm_k() { return k; }
 Row row_state(uint row) { return TRANS_A ? row : row * k; }
 Tap tap_state(uint tap) { return tap; }
-void advance(inout Tap tap, uint by) { tap += by; }
+void add_to_tap(inout Tap tap, uint by) { tap += by; }
+bool tap_wraps(Tap tap) { return false; }
+void wrap_tap(inout Tap tap) {}
 int a_at(Row row, Tap tap) { return int(TRANS_A ? tap * m + row : row + tap); }
 uint b_at_tap(Tap tap) { return TRANS_B ? tap : tap * n; }
 uint b_at_column(uint column) { return TRANS_B ? column * k : column; }

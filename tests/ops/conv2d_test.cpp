@@ -1,5 +1,7 @@
 // The contract of ops/conv2d: both convolutions and all their gradients, for every stride, kernel, padding and width.
+#include "gpu/sample_plan.hpp"
 #include "op_check.hpp"
+#include "ops/gemm.hpp"
 
 using namespace vkvae;
 using namespace vkvae::test;
@@ -80,6 +82,17 @@ TEST_CASE("conv2d in whole vec4s of channels, over several tiles") {
     check(conv_case({3, 7, 7, 68, 12, 3, 4, {2, 2, 0, 1, 1}}));
     check(transpose_case({1, 3, 5, 36, 20, 4, 4, Conv2d::same_sides(2, 1)}, 0, Activation::silu));
     check(transpose_case({2, 3, 3, 8, 68, 3, 3, Conv2d::same_sides(2, 1)}, 1));
+}
+
+TEST_CASE("conv2d in every tile is the sum that the formula says") {
+    for (size_t tile = 1; tile <= gemm_tiles().size(); tile++) {
+        INFO("tile ", tile);
+        Environment force("VKVAE_GEMM_TILE", std::to_string(tile).c_str());
+        std::unique_ptr<Device> device = Device::create(test_options());
+        bool odd = tile % 2; // one with prefetch, one without
+        check(odd ? conv_case({2, 9, 8, 3, 18, 3, 3, Conv2d::same_sides(2, 1)})
+                  : conv_case({2, 9, 8, 12, 20, 3, 3, Conv2d::same_sides(2, 1)}), *device);
+    }
 }
 
 TEST_CASE("conv2d pads each side by itself and takes kernels that are not square") {

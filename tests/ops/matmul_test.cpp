@@ -1,5 +1,7 @@
 // The contract of ops/matmul: every transpose, size and epilogue is the product that the formula says.
+#include "gpu/sample_plan.hpp"
 #include "op_check.hpp"
+#include "ops/gemm.hpp"
 
 using namespace vkvae;
 using namespace vkvae::test;
@@ -69,6 +71,38 @@ TEST_CASE("matmul goes beyond tiles, slices and 65535 rows") {
     OpCase wide = matmul_case(3, 65537, 2, false, true);
     wide.samples = 3;
     check(wide);
+}
+
+TEST_CASE("matmul in every tile is the product") {
+    for (size_t tile = 1; tile <= gemm_tiles().size(); tile++) {
+        INFO("tile ", tile);
+        Environment force("VKVAE_GEMM_TILE", std::to_string(tile).c_str());
+        std::unique_ptr<Device> device = Device::create(test_options());
+        bool odd = tile % 2; // one with prefetch, one without
+        check(odd ? matmul_case(133, 67, 37, false, false) : matmul_case(132, 68, 36, false, false), *device);
+    }
+}
+
+TEST_CASE("there is a tile for every device, and no more than it can take") {
+    Caps caps = test_device().caps();
+    caps.type = VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU;
+    for (uint32_t vendor : {0x1002u, 0x10deu, 0x8086u, 0x13b5u})
+        for (auto [invocations, bytes] : {std::pair{64u, 8192u}, {128u, 16384u}, {1024u, 49152u}})
+            for (uint64_t n : {1u, 20u, 400u, 4096u}) {
+                caps.vendor_id = vendor;
+                caps.max_invocations = invocations;
+                caps.max_shared_bytes = bytes;
+                std::vector<GemmTile> tiles = tile_candidates(caps, 65536, n, false);
+                REQUIRE(!tiles.empty());
+                for (const GemmTile& tile : tiles) {
+                    CHECK(tile.items() <= invocations);
+                    CHECK(tile.shared_bytes() <= bytes);
+                }
+                if (n <= 8)
+                    CHECK(tiles.front().n <= 16); // rather than columns that nobody asked for
+                if (n == 4096 && invocations >= 256)
+                    CHECK(tiles.front().m * tiles.front().n >= 64 * 64);
+            }
 }
 
 TEST_CASE("linear applies to the last axis, with and without bias") {

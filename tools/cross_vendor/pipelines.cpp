@@ -3,8 +3,9 @@
 //   vkvae_pipelines [SHADER.spv[,CONSTANT...]]...     files beside the library's own shaders, run.sh's control for one
 //
 // Kernels: those of a training step of each preset, on the tiles that vkvae takes on this device; one graph of the
-// operations that no preset uses; every other shader once with its default constants. Not the _subgroup ones: only
-// lavapipe gets them. Nothing is run, so a driver that only pretends to have a device will do.
+// operations that no preset uses; products in every tile that suits the device; every other shader once with its default
+// constants. Not the _subgroup and _plain ones: only CPU devices get them. Nothing is run, so a driver that only
+// pretends to have a device will do.
 //
 // Standard output: "# device <tab> driver", then for each executable (a pipeline has one for each SIMD width that the
 // driver kept) shader, constants and name=value for every statistic, separated by tabs.
@@ -17,6 +18,7 @@
 
 #include "gpu/functions.hpp"
 #include "graph/fuse.hpp"
+#include "ops/gemm.hpp"
 #include "vkvae/vae.hpp"
 
 using namespace vkvae;
@@ -93,10 +95,20 @@ Graph other_operations() {
     for (DType type : {DType::u8, DType::f32})
         for (Binarize binarize : {Binarize::none, Binarize::dynamic})
             gather(g, g.input({60000, 784}, "data", type), indices, binarize);
-    OptimizerState state = {a, b, g.input({1}, "norm"), g.input({1}, "halted", DType::u32)};
+    OptimizerState state = {a, b, g.input({1}, "halted", DType::u32)};
     sgd(g, state, eps, 0.9f, 0.01f);
     Tensor m = g.input({128, 64}, "m");
     adam(g, state, m, eps, {.weight_decay = 0.01f, .decoupled_decay = true});
+    return g;
+}
+
+// One product and one convolution with its gradients, for the tiles that other shapes or a tuner may choose.
+Graph products() {
+    Graph g;
+    Tensor a = g.input({1024, 1024}, "a"), x = g.input({128, 16, 16, 64}, "x"), w = g.input({3, 3, 64, 64}, "w");
+    matmul(g, a, a);
+    Tensor y = conv2d(g, x, w, {}, Conv2d::same_sides(1, 1));
+    g.backward(y, std::vector{x, w}, {}, g.input(g.shape(y), "dy"));
     return g;
 }
 
@@ -282,7 +294,7 @@ void print_statistics(const Functions& fn, VkDevice device, VkPipeline pipeline,
     std::fflush(stdout); // a compiler that crashes leaves what was done before
 }
 
-bool for_lavapipe_only(const std::string& shader) { return shader.ends_with("_subgroup"); }
+bool for_cpus_only(const std::string& shader) { return shader.ends_with("_subgroup") || shader.ends_with("_plain"); }
 
 void run(int argc, char** argv) {
     auto* host = new Host; // a driver without a device may well crash on the way down
@@ -295,8 +307,15 @@ void run(int argc, char** argv) {
     for (const char* preset : {"mlp", "conv28", "conv64"})
         lower(caps, training_step(preset, 128), dispatches);
     lower(caps, other_operations(), dispatches);
+    std::vector<GemmTile> suitable = tile_candidates(caps, 1024, 1024, false);
+    for (size_t i = 0; i < gemm_tiles().size(); i++)
+        if (std::find(suitable.begin(), suitable.end(), gemm_tiles()[i]) != suitable.end()) {
+            Caps forced = caps;
+            forced.gemm_tile = i + 1;
+            lower(forced, products(), dispatches);
+        }
     for (const Shader& shader : all_shaders())
-        if (!for_lavapipe_only(shader.name) && std::none_of(dispatches.begin(), dispatches.end(), [&](auto& d) {
+        if (!for_cpus_only(shader.name) && std::none_of(dispatches.begin(), dispatches.end(), [&](auto& d) {
                 return std::string(d.shader.name) == shader.name;
             }))
             dispatches.push_back({.shader = shader, .constants = {64}}); // the workgroup's size, else the defaults
@@ -309,7 +328,7 @@ void run(int argc, char** argv) {
         for (size_t i = 0; i < d.constants.size(); i++)
             label += concat_text(i ? "," : "", d.constants[i]);
         KernelRequest request = {&d.shader, d.constants};
-        if (!for_lavapipe_only(d.shader.name) && seen.insert(label).second)
+        if (!for_cpus_only(d.shader.name) && seen.insert(label).second)
             print_statistics(device->fn(), device->handle(), device->kernels({&request, 1})[0]->pipeline, label);
     }
 }

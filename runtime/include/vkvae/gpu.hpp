@@ -48,6 +48,7 @@ struct Caps {
     uint64_t uniform_align = 256;        // -                of a dynamic uniform offset
     uint64_t heap_bytes = 0;             // HEAP             device-local memory, or its budget where known
     uint64_t max_uniform_range = 0;      // -
+    uint64_t gemm_tile = 0;              // VKVAE_GEMM_TILE=N: number N of gemm_tiles() for every product; 0: as suits it
     uint32_t subgroup_size = 1;
     float timestamp_ns = 0;              // nanoseconds per tick
 

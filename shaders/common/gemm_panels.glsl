@@ -1,0 +1,99 @@
+// How the work items of a tile read its panels of A and B, TILE_K of k at a time; common/gemm_tile.glsl says what ITEMS,
+// TILE_M, TILE_N, TILE_K, A_READ and B_READ are. They read four neighbours in memory at a time, as a vec4 where A_READ or
+// B_READ is not 0. An item reads the same rows of A and columns of B in every round, and its taps advance: no division
+// in the loop.
+
+// A panel is lines in memory of so many fours. The items read STEP lines at once, the next ones in the next of LOADS, of
+// which there are at most 4.
+const uint A_FOURS = (A_ALONG_M ? TILE_M : TILE_K) / 4, A_LINES = A_ALONG_M ? TILE_K : TILE_M;
+const uint B_FOURS = (B_ALONG_K ? TILE_K : TILE_N) / 4, B_LINES = B_ALONG_K ? TILE_N : TILE_K;
+const uint A_STEP = ITEMS / A_FOURS, A_LOADS = (A_LINES + A_STEP - 1) / A_STEP;
+const uint B_STEP = ITEMS / B_FOURS, B_LOADS = (B_LINES + B_STEP - 1) / B_STEP;
+
+// Of this work item: where in the panels its first four begins, what it reads, and what it has read.
+uint a_m, a_k, b_n, b_k;
+Row rows[4];
+uint columns[4];
+Tap a_tap, b_tap;
+vec4 a_four[4], b_four[4]; // LOADS of them
+
+void begin_panels(uint m0, uint n0, uint k0) {
+    uint item = gl_LocalInvocationID.x, m_last = gemm_m() - 1, n_last = gemm_n() - 1;
+    a_m = A_ALONG_M ? item % A_FOURS * 4 : item / A_FOURS;
+    a_k = A_ALONG_M ? item / A_FOURS : item % A_FOURS * 4;
+    b_n = B_ALONG_K ? item / B_FOURS : item % B_FOURS * 4;
+    b_k = B_ALONG_K ? item % B_FOURS * 4 : item / B_FOURS;
+    [[unroll]] for (uint i = 0; i < (A_ALONG_M ? 4 : A_LOADS); i++)
+        rows[i] = row_state(min(m0 + a_m + i * (A_ALONG_M ? 1 : A_STEP), m_last));
+    [[unroll]] for (uint i = 0; i < (B_ALONG_K ? B_LOADS : 4); i++)
+        columns[i] = b_at_column(min(n0 + b_n + i * (B_ALONG_K ? B_STEP : 1), n_last));
+    a_tap = tap_state(k0 + a_k);
+    b_tap = tap_state(k0 + b_k);
+}
+
+// Past the end of k both are 0: 0 of A alone would meet whatever is in B, which may be infinite.
+float a_float(Row row, Tap tap, bool inside) {
+    int at = inside ? a_at(row, tap) : -1;
+    float x = a_data[max(at, 0)];
+    return at < 0 ? 0.0 : x;
+}
+vec4 a_vector(Row row, Tap tap, bool inside) {
+    int at = inside ? a_at(row, tap) : -1;
+    vec4 x = a_vectors[max(at, 0) / 4];
+    return at < 0 ? vec4(0.0) : x;
+}
+float b_float(uint at, bool inside) {
+    float x = b_data[inside ? at : 0];
+    return inside ? x : 0.0;
+}
+vec4 b_vector(uint at, bool inside) {
+    vec4 x = b_vectors[inside ? at / 4 : 0];
+    return inside ? x : vec4(0.0);
+}
+
+// Load j of the panels from k0 on, into registers.
+void read_a(uint j, uint k0, uint k_end) {
+    if (j >= A_LOADS)
+        return;
+    uint k = k0 + a_k + (A_ALONG_M ? j * A_STEP : 0);
+    if (A_READ != 0) {
+        a_four[j] = a_vector(rows[A_ALONG_M ? 0 : j], a_tap, k < k_end);
+    } else {
+        Tap tap = a_tap;
+        [[unroll]] for (uint e = 0; e < 4; e++) {
+            a_four[j][e] = a_float(rows[A_ALONG_M ? e : j], tap, k + (A_ALONG_M ? 0 : e) < k_end);
+            if (!A_ALONG_M)
+                advance(tap, 1);
+        }
+    }
+    if (A_ALONG_M || j == A_LOADS - 1)
+        skip(a_tap, A_ALONG_M && A_STEP < TILE_K ? A_STEP : TILE_K);
+}
+void read_b(uint j, uint k0, uint k_end) {
+    if (j >= B_LOADS)
+        return;
+    uint k = k0 + b_k + (B_ALONG_K ? 0 : j * B_STEP);
+    if (B_READ != 0) {
+        b_four[j] = b_vector(b_at_tap(b_tap) + columns[B_ALONG_K ? j : 0], k < k_end);
+    } else {
+        Tap tap = b_tap;
+        [[unroll]] for (uint e = 0; e < 4; e++) {
+            b_four[j][e] = b_float(b_at_tap(tap) + columns[B_ALONG_K ? j : e], k + (B_ALONG_K ? e : 0) < k_end);
+            if (B_ALONG_K)
+                advance(tap, 1);
+        }
+    }
+    if (!B_ALONG_K || j == B_LOADS - 1)
+        skip(b_tap, !B_ALONG_K && B_STEP < TILE_K ? B_STEP : TILE_K);
+}
+// No loop, as Mesa's compilers unroll none with another inside, like skip()'s, and then keep what it indexes in memory.
+void read_panels(uint k0, uint k_end) {
+    read_a(0, k0, k_end);
+    read_a(1, k0, k_end);
+    read_a(2, k0, k_end);
+    read_a(3, k0, k_end);
+    read_b(0, k0, k_end);
+    read_b(1, k0, k_end);
+    read_b(2, k0, k_end);
+    read_b(3, k0, k_end);
+}
