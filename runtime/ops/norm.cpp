@@ -20,16 +20,21 @@ struct NormShape {
     uint32_t width() const { return c % 4 == 0 ? 4 : 1; }  // neighbouring channels of one work item
 };
 
-constexpr uint32_t kWalk = 64; // positions that one work item walks over; longer pictures have several chunks
+// The S positions in chunks, one for each work item.
+struct Chunks {
+    uint32_t count, length;
+    Chunks(const NormShape& s, uint32_t positions) : count((s.s + positions - 1) / positions), length(positions) {}
+};
+constexpr uint32_t kLength = 64;
 
-// Chunks for kernels that leave a partial result for each.
-uint32_t chunks_for_sums(const NormShape& s) { return std::clamp(s.s / kWalk, 1u, 1024u); }
+// For kernels that leave a partial result for each chunk.
+Chunks chunks_for_sums(const NormShape& s) { return {s, std::max(kLength, s.s / 1024)}; }
 
-// Chunks for kernels that leave all elements: enough to fill the device, and no more, as every work item starts with
-// fetching what belongs to its channels.
-uint32_t chunks_for_elements(const Caps& caps, const NormShape& s) {
-    uint64_t wanted = caps.is_cpu() ? 1 << 10 : 1 << 17, columns = uint64_t(s.n) * (s.c / s.width());
-    return uint32_t(std::clamp<uint64_t>(wanted / columns, (s.s + kWalk - 1) / kWalk, s.s));
+// For kernels that leave all elements: enough work items to fill the device, and no more, as each starts with fetching
+// what belongs to its channels.
+Chunks chunks_for_elements(const Caps& caps, const NormShape& s) {
+    uint64_t wanted = caps.is_cpu() ? 1 << 10 : 1 << 17, items = uint64_t(s.n) * s.s * (s.c / s.width());
+    return {s, uint32_t(std::clamp<uint64_t>(items / wanted, 1, kLength))};
 }
 
 // Work items that share the reduction of `terms` for each of `rows` results.
@@ -42,15 +47,15 @@ uint32_t lanes_for(const Caps& caps, uint64_t rows, uint32_t terms) {
 }
 
 // A kernel of common/norm.glsl; the first `pictures` buffers are of x's shape and read.
-void walk(Lowering& l, std::string shader, const NormShape& s, uint32_t chunks, uint32_t pictures,
+void walk(Lowering& l, std::string shader, const NormShape& s, Chunks chunks, uint32_t pictures,
           std::vector<uint32_t> constants, std::vector<Tensor> buffers) {
     bool texels = s.width() == 4 && prefers_texels(l.caps);
     shader += texels ? "_texels" : s.width() == 4 ? "_quads" : "";
     struct Push {
         uint32_t count;
         NormShape shape;
-        uint32_t chunks;
-    } push = {s.n * chunks * (s.c / s.width()), s, chunks};
+        Chunks chunks;
+    } push = {s.n * chunks.count * (s.c / s.width()), s, chunks};
     l.each(shader.c_str(), push.count, std::move(constants), std::move(buffers), push,
            std::vector<uint32_t>(texels ? pictures : 0, 4));
 }
@@ -71,16 +76,19 @@ void walk_with_steps(Lowering& l, const char* shader, const NormShape& s, std::v
 void lower_statistics(Lowering& l, Tensor x, Tensor stats, NormShape s, float eps) {
     if (s.s == 1 || s.groups == 1) { // a group is one piece of memory, and where channels begin does not matter
         uint32_t elements = s.elements(), width = elements % 4 == 0 ? 4 : 1;
+        while (width < 32 && elements % (2 * width) == 0 && elements / (2 * width) >= kLength)
+            width *= 2;
         s = {s.n * s.groups, elements / width, width, 1};
     }
-    uint32_t chunks = chunks_for_sums(s), rows = s.n * s.groups;
-    Tensor partial = l.scratch({s.n, chunks, 2, s.c}, "norm partial");
+    Chunks chunks = chunks_for_sums(s);
+    uint32_t rows = s.n * s.groups;
+    Tensor partial = l.scratch({s.n, chunks.count, 2, s.c}, "norm partial");
     walk(l, "norm_partial", s, chunks, 1, {}, {x, partial});
-    uint32_t lanes = lanes_for(l.caps, rows, chunks);
+    uint32_t lanes = lanes_for(l.caps, rows, chunks.count);
     struct Push {
         uint32_t count;
         NormShape shape;
-        uint32_t chunks;
+        Chunks chunks;
         float eps;
     } push = {rows * lanes, s, chunks, eps};
     l.each("norm_statistics", push.count, {lanes}, {partial, stats}, push);
@@ -92,16 +100,17 @@ struct Gradients {
 
 void lower_gradient(Lowering& l, Tensor x, Tensor gamma, Tensor stats, Tensor dy, const Gradients& to,
                     const NormShape& s) {
-    uint32_t chunks = chunks_for_sums(s), rows = s.n;
-    Tensor sums = l.scratch({s.n, chunks, 2, s.c}, "norm sums");
+    Chunks chunks = chunks_for_sums(s);
+    uint32_t rows = s.n;
+    Tensor sums = l.scratch({s.n, chunks.count, 2, s.c}, "norm sums");
     walk(l, "norm_sums", s, chunks, 2, {}, {x, dy, stats, sums});
     auto add_up = [&](uint32_t outer, uint32_t axis) {
         Tensor total = l.scratch({outer, 2, s.c}, "norm sums");
         lower_reduce(l, sums, total, ReduceOp::sum, outer, axis, uint64_t(2) * s.c, 1);
         sums = total;
     };
-    if (chunks > 1)
-        add_up(s.n, chunks);
+    if (chunks.count > 1)
+        add_up(s.n, chunks.count);
     if (to.dx) {
         Tensor means = l.scratch({s.n, s.groups, 4}, "norm means");
         uint32_t lanes = lanes_for(l.caps, uint64_t(s.n) * s.groups, s.c / s.groups);

@@ -1,6 +1,6 @@
-// x (N, S, C), the C channels in G groups. A work item walks over every chunks-th of the S positions of one picture, with
-// one channel, or with QUADS four neighbours; what belongs to channels is fetched before. Neighbouring work items have
-// neighbouring channels, then neighbouring positions: together they read whole lines of memory.
+// x (N, S, C), the C channels in G groups. A work item walks over a chunk of the S positions of one picture, with one
+// channel, or with QUADS four neighbours; what belongs to channels is fetched before. Neighbouring work items have
+// neighbouring channels: together they read whole lines of memory, one after the other.
 //
 // TEXELS are quads that are read from texel buffers (what those are good for: common/gemm.glsl).
 #ifdef TEXELS
@@ -9,7 +9,7 @@
 
 layout(push_constant) uniform Push {
     uint count;
-    uint batch, positions, channels, groups, chunks;
+    uint batch, positions, channels, groups, chunks, length; // length: positions of a chunk; the last may have fewer
 };
 
 #ifdef QUADS
@@ -33,9 +33,10 @@ Item item_of(uint index) {
     item.n = row / chunks;
     item.chunk = row - item.n * chunks;
     item.c = column * WIDTH;
-    item.first = (item.n * positions + item.chunk) * columns + column;
-    item.step = chunks * columns;
-    item.end = (item.n + 1) * positions * columns;
+    uint from = item.chunk * length, to = min(from + length, positions);
+    item.first = (item.n * positions + from) * columns + column;
+    item.step = columns;
+    item.end = (item.n * positions + to) * columns;
     return item;
 }
 

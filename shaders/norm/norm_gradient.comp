@@ -29,8 +29,8 @@ void main() {
         return;
     Item item = item_of(index);
     Rows row = 2 * rows_of(item);
-    Value mean = FIRST(means, row), rstd = SECOND(means, row), constant = rstd * FIRST(means, row + 1);
-    Value of_dy = rstd * gamma[item.c / WIDTH], of_x = rstd * rstd * SECOND(means, row + 1);
+    Value mean = FIRST(means, row), rstd = SECOND(means, row), mean_e = FIRST(means, row + 1);
+    Value factor = gamma[item.c / WIDTH], slope = rstd * SECOND(means, row + 1);
     for (uint at = item.first; at < item.end; at += item.step)
-        STORE(at, item.c, of_dy * load_dy(at) - constant - of_x * (load_x(at) - mean));
+        STORE(at, item.c, rstd * (factor * load_dy(at) - mean_e - slope * (load_x(at) - mean)));
 }

@@ -32,7 +32,7 @@ void main() {
         sum += d;
         squares += d * d;
     }
-    float n = float((positions - item.chunk + chunks - 1) / chunks);
+    float n = float(min(length, positions - item.chunk * length));
     uint columns = channels / WIDTH, to = 2 * (item.n * chunks + item.chunk) * columns + item.c / WIDTH;
     partial[to] = shift + sum / n;
     partial[to + columns] = max(squares - sum * sum / n, Value(0.0));

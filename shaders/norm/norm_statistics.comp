@@ -11,7 +11,7 @@ layout(constant_id = 0) const uint ITEMS = 64;
 layout(constant_id = 1) const uint LANES = 1; // divides ITEMS
 layout(push_constant) uniform Push {
     uint count;
-    uint batch, positions, channels, groups, chunks;
+    uint batch, positions, channels, groups, chunks, length;
     float eps;
 };
 layout(set = 0, binding = 0) readonly restrict buffer Partial { float partial[]; };
@@ -36,7 +36,7 @@ void main() {
     float origin = partial[2 * n * chunks * channels + c];
     Moments all = Moments(0.0, 0.0, 0.0);
     for (uint chunk = lane; chunk < chunks; chunk += LANES) {
-        float elements = float((positions - chunk + chunks - 1) / chunks);
+        float elements = float(min(length, positions - chunk * length));
         uint at = 2 * (n * chunks + chunk) * channels + c;
         for (uint i = 0; i < in_group; i++)
             merge(all, Moments(elements, partial[at + i] - origin, partial[at + channels + i]));
