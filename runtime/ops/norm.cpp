@@ -3,9 +3,9 @@
 //   xhat = (x - mean) rstd,  rstd = 1 / sqrt(var + eps) over the S C/G elements of a group;  y = xhat gamma + beta
 //   with e = dy gamma:  dx = rstd (e - mean(e) - xhat mean(e xhat));  dgamma = sum dy xhat,  dbeta = sum dy
 //
-// Two passes over the pictures each way, one for sums and one for the result, which ends with the steps that the node has
-// taken. Kernels: shaders/norm/. The variance is of differences in a chunk of the positions, and chunks are merged after
-// Chan et al. 1983, so that a large mean does not eat it.
+// Two passes over the pictures each way: one for sums, one for the result, which ends with the steps that the node has
+// taken. Kernels: shaders/norm/. The variance is made of differences to a value of the same chunk of positions, and
+// chunks are merged after Chan et al. 1983, so that a large mean does not eat it.
 #include "ops/gemm.hpp"
 #include "vkvae/ops.hpp"
 
@@ -60,8 +60,8 @@ void walk(Lowering& l, std::string shader, const NormShape& s, Chunks chunks, ui
            std::vector<uint32_t>(texels ? pictures : 0, 4));
 }
 
-// The same for a kernel that ends with the node's steps and stores y: bindings 0 and 1, then those of common/epilogue.glsl
-// with gamma for the bias, then `last`.
+// The same for a kernel that ends with the node's steps and stores y: bindings 0 and 1, then those of
+// common/epilogue.glsl with gamma for the bias, then `last`.
 void walk_with_steps(Lowering& l, const char* shader, const NormShape& s, std::vector<Tensor> first, uint32_t pictures,
                      Tensor gamma, Tensor last, Tensor y) {
     walk(l, shader, s, chunks_for_elements(l.caps, s), pictures, {0, 0, 0, 0, 0, 0}, std::move(first));

@@ -141,7 +141,7 @@ TEST_CASE("fusion takes the elementwise dispatches out of a network") {
     CHECK(dispatches(mlp, false) - dispatches(mlp, true) == 5);
     OpCase chain = conv_chain(4, 8, Activation::tanh);
     CHECK(dispatches(chain, false) - dispatches(chain, true) == 3);
-    // Forward two activations and a sum, backward the gradient of the inner activation and the sum of two gradients of x.
+    // Forward two activations and a sum, backward the gradient of the inner activation and a sum of two gradients.
     OpCase norms = residual_norms({2, 3, 3, 8}, 2, Activation::silu);
     CHECK(dispatches(norms, false) - dispatches(norms, true) == 5);
 }
