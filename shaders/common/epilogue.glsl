@@ -1,14 +1,14 @@
-// What a product does with each value before it is stored. The including kernel calls store_quad() or store_one():
+// What a product or a norm does with each value before it is stored. The including kernel calls store_quad() or
+// store_one():
 //
 //   v = value + bias[column];   v = step 1 (v, x1[at]);   v = step 2 (v, x2[at]);   result[at] = v
 //
 // A step is v = act(v), v = v act'(x) or v = v + x; KEEP also stores the value before one of the steps, for the backward
 // pass. With STORE_QUADS the rows of the result are whole vec4s, and four neighbours are stored at a time.
-// Operands are texel buffers where the product's are (common/gemm.glsl).
+// Operands are texel buffers where the kernel's are (common/gemm.glsl).
 #include "common/activation.glsl"
 
 const uint STEP_ACTIVATION = 1, STEP_ACTIVATION_GRADIENT = 2, STEP_ADD = 3; // as Step::Kind in vkvae/graph.hpp
-layout(constant_id = 7) const bool HAS_BIAS = false;
 layout(constant_id = 8) const uint STEP_1 = 0;
 layout(constant_id = 9) const uint FUNCTION_1 = 0;
 layout(constant_id = 10) const uint STEP_2 = 0;
@@ -21,23 +21,33 @@ layout(set = 0, binding = 3) writeonly restrict buffer Result { float result[]; 
 layout(set = 0, binding = 3) writeonly restrict buffer Result4 { vec4 result_vectors[]; };
 layout(set = 0, binding = 6) writeonly restrict buffer Kept { float kept[]; };
 layout(set = 0, binding = 6) writeonly restrict buffer Kept4 { vec4 kept_vectors[]; };
-#ifdef SUBGROUP
-layout(set = 0, binding = 2) uniform samplerBuffer bias_texels;
+#if defined(SUBGROUP) || defined(TEXELS)
 layout(set = 0, binding = 4) uniform samplerBuffer x1_texels;
 layout(set = 0, binding = 5) uniform samplerBuffer x2_texels;
-vec4 bias_at(uint column) { return texelFetch(bias_texels, int(STORE_QUADS ? column / 4 : column)); }
 vec4 x1_at(uint at) { return texelFetch(x1_texels, int(STORE_QUADS ? at / 4 : at)); }
 vec4 x2_at(uint at) { return texelFetch(x2_texels, int(STORE_QUADS ? at / 4 : at)); }
 #else
-layout(set = 0, binding = 2) readonly restrict buffer Bias { float bias[]; };
-layout(set = 0, binding = 2) readonly restrict buffer Bias4 { vec4 bias_vectors[]; };
 layout(set = 0, binding = 4) readonly restrict buffer X1 { float x1[]; };
 layout(set = 0, binding = 4) readonly restrict buffer X14 { vec4 x1_vectors[]; };
 layout(set = 0, binding = 5) readonly restrict buffer X2 { float x2[]; };
 layout(set = 0, binding = 5) readonly restrict buffer X24 { vec4 x2_vectors[]; };
-vec4 bias_at(uint column) { return STORE_QUADS ? bias_vectors[column / 4] : vec4(bias[column]); }
 vec4 x1_at(uint at) { return STORE_QUADS ? x1_vectors[at / 4] : vec4(x1[at]); }
 vec4 x2_at(uint at) { return STORE_QUADS ? x2_vectors[at / 4] : vec4(x2[at]); }
+#endif
+
+#ifdef WITHOUT_BIAS // binding 2 is the kernel's own
+const bool HAS_BIAS = false;
+vec4 bias_at(uint column) { return vec4(0.0); }
+#else
+layout(constant_id = 7) const bool HAS_BIAS = false;
+#ifdef SUBGROUP
+layout(set = 0, binding = 2) uniform samplerBuffer bias_texels;
+vec4 bias_at(uint column) { return texelFetch(bias_texels, int(STORE_QUADS ? column / 4 : column)); }
+#else
+layout(set = 0, binding = 2) readonly restrict buffer Bias { float bias[]; };
+layout(set = 0, binding = 2) readonly restrict buffer Bias4 { vec4 bias_vectors[]; };
+vec4 bias_at(uint column) { return STORE_QUADS ? bias_vectors[column / 4] : vec4(bias[column]); }
+#endif
 #endif
 
 // x is the activation's input or output, whichever its derivative is computed from.

@@ -69,6 +69,31 @@ OpCase factor_added(int64_t rows, int64_t columns, bool first) {
     return c;
 }
 
+// y = act(norm(act(norm(x))) + x): norms end with the steps of both directions.
+OpCase residual_norms(const Shape& shape, int groups, Activation activation) {
+    size_t n = size_t(shape.front()), channels = size_t(shape.back());
+    size_t positions = size_t(element_count(shape)) / n / channels;
+    OpCase c;
+    c.name = concat_text("residual norms ", to_text(shape), " in ", groups, " ", activation_name(activation));
+    c.inputs = {{shape}};
+    for (int i = 0; i < 4; i++)
+        c.inputs.push_back({{int64_t(channels)}});
+    c.build = [=](Graph& g, std::span<const Tensor> in) {
+        Tensor h = activate(g, group_norm(g, in[0], in[1], in[2], groups), activation);
+        return activate(g, add(g, group_norm(g, h, in[3], in[4], groups), in[0]), activation);
+    };
+    c.formula = [=](const std::vector<Values>& in) {
+        auto norm = [&](const Values& x, size_t gamma) {
+            return reference::group_norm(x, in[gamma], in[gamma + 1], n, positions, channels, size_t(groups), 1e-5);
+        };
+        Values h = reference::activate(in_reference(activation), norm(in[0], 1));
+        return reference::activate(in_reference(activation), reference::add(norm(h, 3), in[0]));
+    };
+    c.samples = 6;
+    c.gradient_tolerance = 3e-4;
+    return c;
+}
+
 // relu and leaky_relu have kinks, where differences are no gradient: their steps are those of the others.
 const Activation kSmooth[] = {Activation::elu,     Activation::silu, Activation::gelu,
                               Activation::sigmoid, Activation::tanh, Activation::softplus};
@@ -93,6 +118,15 @@ TEST_CASE("products with activations, their gradients and residual sums are the 
     check(conv_chain(3, 40, Activation::silu));
 }
 
+TEST_CASE("norms with activations, their gradients and residual sums are the same with and without fusion") {
+    for (Activation activation : kSmooth) {
+        check(residual_norms({2, 3, 3, 8}, 2, activation)); // whole vec4s
+        check(residual_norms({2, 3, 3, 6}, 3, activation)); // others
+    }
+    check(residual_norms({1, 9, 15, 32}, 32, Activation::silu)); // more than one chunk
+    check(residual_norms({3, 10, 7, 5}, 1, Activation::silu));
+}
+
 TEST_CASE("a factor of the product can be what a step adds to it") {
     for (int64_t columns : {7, 20, 68})
         check(factor_added(12, columns, false));
@@ -107,4 +141,7 @@ TEST_CASE("fusion takes the elementwise dispatches out of a network") {
     CHECK(dispatches(mlp, false) - dispatches(mlp, true) == 5);
     OpCase chain = conv_chain(4, 8, Activation::tanh);
     CHECK(dispatches(chain, false) - dispatches(chain, true) == 3);
+    // Forward two activations and a sum, backward the gradient of the inner activation and a sum of two gradients.
+    OpCase norms = residual_norms({2, 3, 3, 8}, 2, Activation::silu);
+    CHECK(dispatches(norms, false) - dispatches(norms, true) == 5);
 }

@@ -54,6 +54,12 @@ TEST_CASE("group_norm of many shapes, and its gradients") {
     check(group_case({3, 7}, 1));
     check(group_case({5, 29, 31, 3}, 1)); // groups of several chunks
     check(group_case({3, 17, 19, 32}, 8));
+    check(group_case({2, 9, 8, 32}, 32));  // a group for each channel
+    check(group_case({3, 5, 4, 12}, 2));   // four neighbouring channels in two groups
+    check(group_case({1, 40, 40, 64}, 32)); // few groups, which several work items merge
+    check(group_case({1, 40, 40, 64}, 1));
+    check(group_case({1, 1, 1, 64}, 32));
+    check(group_case({700, 2, 3, 8}, 4)); // many pictures
     for (OpCase pairs : {group_case({1, 1, 1, 4}, 2), group_case({65537, 2}, 1)}) {
         pairs.samples = 2;
         pairs.tolerance = 3e-4; // two numbers become +1 and -1: what the gradient is made of cancels almost entirely
@@ -67,6 +73,8 @@ TEST_CASE("layer_norm of many shapes, and its gradients") {
     check(layer_case({5, 7}));
     check(layer_case({2, 3, 64}));
     check(layer_case({3, 1031}));
+    check(layer_case({700, 12}));
+    check(layer_case({2, 4096}));
 }
 
 TEST_CASE("group_norm keeps a small variance beside a large mean") {
@@ -78,6 +86,13 @@ TEST_CASE("group_norm keeps a small variance beside a large mean") {
     c.nmse = 1e-5;
     c.gradient_tolerance = 1e-2;
     check(c);
+}
+
+TEST_CASE("gradients of a norm's parameters are written where they belong, without copies") {
+    OpGraph one_chunk(group_case({2, 4, 4, 8}, 2)), chunks(group_case({2, 16, 16, 8}, 2));
+    // Sums, statistics, y; sums, means, dx, dgamma with dbeta; and one that adds the sums of several chunks.
+    CHECK(Plan(test_device(), one_chunk.graph, plan_options()).dispatch_count() == 7);
+    CHECK(Plan(test_device(), chunks.graph, plan_options()).dispatch_count() == 8);
 }
 
 TEST_CASE("a constant group becomes beta, not NaN") {

@@ -155,6 +155,23 @@ void add_conv(std::vector<Workload>& list, ConvPass pass, const ConvShape& s) {
                     }});
 }
 
+void add_norm(std::vector<Workload>& list, bool gradient, const Shape& shape, int groups) {
+    std::string name = gradient ? "group_norm_gradient/" : "group_norm/";
+    for (int64_t size : shape)
+        name += concat_text(size, "x");
+    list.push_back({.name = concat_text(name, groups), .prepare = [=](Device& device) {
+                        Graph g;
+                        Shape channels = {shape.back()};
+                        Tensor x = g.input(shape, "x"), gamma = g.input(channels, "gamma");
+                        Tensor beta = g.input(channels, "beta"), y = group_norm(g, x, gamma, beta, groups);
+                        if (gradient) {
+                            Tensor wrt[] = {x, gamma, beta};
+                            g.backward(y, wrt, {}, g.input(shape, "dy"));
+                        }
+                        return prepare_last_node(device, g);
+                    }});
+}
+
 void add_reduce(std::vector<Workload>& list, const Shape& shape, int count) {
     std::string name = "reduce/";
     for (size_t i = 0; i < shape.size(); i++)
@@ -229,6 +246,8 @@ std::vector<Workload> workloads() {
     add_adam(list, 652824); // parameters of "mlp"
     add_reduce(list, {kBatch * 32 * 32, 32}, 1); // a bias gradient of "conv64"
     add_reduce(list, {1 << 22}, -1);
+    for (bool gradient : {false, true}) // the first of "res128", at a quarter of its batch
+        add_norm(list, gradient, {16, 64, 64, 64}, 32);
     return list;
 }
 
