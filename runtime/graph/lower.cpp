@@ -1,6 +1,8 @@
 // Lowering: each node says which kernels compute it on this device.
 #include "vkvae/graph.hpp"
 
+#include <algorithm>
+
 namespace vkvae {
 
 constexpr uint32_t kGroupSize = 64; // a multiple of every subgroup size in use but 128, small enough for every device
@@ -41,6 +43,17 @@ void Lowering::each_words(const char* shader, uint64_t count, std::vector<uint32
               .push = std::move(push),
               .groups = {uint32_t(x), uint32_t(y), 1},
               .name = shader});
+}
+
+size_t Lowering::choose(const std::string& product, const std::vector<std::string>& kernels) {
+    product_ = kernels.size() > 1 ? product : "";
+    if (kernels.size() > 1)
+        choices[product] = kernels;
+    auto tuned = tuning ? tuning->find(product) : Tuning::const_iterator{};
+    if (!tuning || tuned == tuning->end())
+        return 0;
+    auto found = std::find(kernels.begin(), kernels.end(), tuned->second);
+    return found == kernels.end() ? 0 : size_t(found - kernels.begin()); // of another version
 }
 
 } // namespace vkvae

@@ -32,6 +32,7 @@ struct Plan::State {
     PlanOptions options;
     std::vector<TensorInfo> tensors;
     std::vector<Dispatch> dispatches;
+    std::map<std::string, std::vector<std::string>> choices; // of kernels, by product
     Schedule schedule;
     std::vector<uint64_t> arena_offset; // of storages in the arena; ~0 elsewhere
     Footprint memory;
@@ -89,6 +90,7 @@ Plan::Plan(Device& device, const Graph& graph, PlanOptions options) : state_(std
     require(options.max_steps > 0, "a plan needs room for at least one step");
     s.options = options;
     Lowering lowering(device.caps(), graph);
+    lowering.tuning = options.tuning;
     for (const Node& node : options.fuse ? fuse_nodes(graph) : graph.nodes()) {
         try {
             lowering.node = &node;
@@ -100,6 +102,7 @@ Plan::Plan(Device& device, const Graph& graph, PlanOptions options) : state_(std
     }
     s.tensors = std::move(lowering.tensors);
     s.dispatches = std::move(lowering.dispatches);
+    s.choices = std::move(lowering.choices);
     s.lay_out();
 }
 
@@ -169,6 +172,7 @@ void Plan::State::lay_out() {
     for (size_t i = 0; i < storages.size(); i++)
         arena_offset[storages[i]] = arena_layout.offsets[i];
     memory.arena = arena_layout.bytes;
+    memory.live = arena_layout.live;
 
     places.resize(tensors.size());
     ring_stride = round_up(sizeof(StepParams), device.caps().uniform_align);
@@ -474,6 +478,23 @@ std::vector<KernelTime> Plan::profile() {
     std::sort(times.begin(), times.end(), [](const auto& a, const auto& b) { return a.ms > b.ms; });
     return times;
 }
+
+std::map<std::string, double> Plan::product_ms() {
+    State& s = *state_;
+    wait();
+    std::map<std::string, double> times;
+    if (!s.has_profile)
+        return times;
+    std::vector<uint64_t> ticks = s.ticks(kSpan, uint32_t(s.dispatches.size() + 1));
+    for (size_t at = 0; at < s.schedule.order.size(); at++) {
+        const std::string& product = s.dispatches[s.schedule.order[at]].product;
+        if (!product.empty())
+            times[product] += double(ticks[at + 1] - ticks[at]) * s.device.caps().timestamp_ns * 1e-6;
+    }
+    return times;
+}
+
+const std::map<std::string, std::vector<std::string>>& Plan::choices() const { return state_->choices; }
 
 Plan::Footprint Plan::memory() const { return state_->memory; }
 size_t Plan::dispatch_count() const { return state_->dispatches.size(); }

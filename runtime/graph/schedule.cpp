@@ -2,6 +2,7 @@
 #include "graph/schedule.hpp"
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 
 namespace vkvae {
@@ -65,6 +66,7 @@ Arena place_in_arena(std::span<const Lifetime> lifetimes, uint64_t align, bool s
     std::iota(by_size.begin(), by_size.end(), size_t(0));
     std::stable_sort(by_size.begin(), by_size.end(),
                      [&](size_t a, size_t b) { return lifetimes[a].bytes > lifetimes[b].bytes; });
+    std::map<uint32_t, int64_t> change; // of what lives, by level
     struct Placed {
         uint64_t begin, end;
         uint32_t first, last;
@@ -87,10 +89,17 @@ Arena place_in_arena(std::span<const Lifetime> lifetimes, uint64_t align, bool s
         uint64_t at = best != ~uint64_t(0) ? best : free_from;
         arena.offsets[index] = at;
         arena.bytes = std::max(arena.bytes, at + bytes);
+        change[block.first] += int64_t(bytes);
+        change[block.last + 1] -= int64_t(bytes);
         Placed entry = {at, at + bytes, block.first, block.last};
         placed.insert(std::upper_bound(placed.begin(), placed.end(), entry,
                                        [](const Placed& a, const Placed& b) { return a.begin < b.begin; }),
                       entry);
+    }
+    int64_t live = 0;
+    for (const auto& [level, bytes] : change) {
+        live += bytes;
+        arena.live = std::max(arena.live, uint64_t(live));
     }
     return arena;
 }

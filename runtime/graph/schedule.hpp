@@ -26,6 +26,7 @@ struct Lifetime {
 struct Arena {
     std::vector<uint64_t> offsets; // one for each lifetime
     uint64_t bytes = 0;
+    uint64_t live = 0;             // in use at once where that is most
 };
 
 // Places the blocks so that those in use at the same time do not overlap: largest first, each into the smallest gap

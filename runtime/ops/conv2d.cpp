@@ -51,7 +51,7 @@ void lower_conv(Lowering& l, Pass pass, Geometry s, Tensor a, Tensor b, Tensor b
         reads = {four(s.o, Read::along_k), four(s.o, Read::along_k)};
         break;
     }
-    Gemm gemm = choose_gemm(l.caps, m, n, k, reads, pass == Pass::weight_gradient && l.node->steps.empty());
+    Gemm gemm = choose_gemm(l, name, m, n, k, reads, pass == Pass::weight_gradient && l.node->steps.empty());
     WeightGradient to(l, gemm, result, column_sums, m, n);
     s.k_chunk = gemm.k_chunk;
     if (pass == Pass::input_gradient)

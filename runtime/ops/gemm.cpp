@@ -49,14 +49,15 @@ struct Choice {
     uint64_t wanted_groups, k_step; // how many groups fill the device; slices of k are multiples of k_step
 };
 
-Choice choose_subgroup(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, GemmReads reads) {
+Choice subgroup_choice(const Caps& caps, SubgroupTile tile, GemmReads reads) {
     uint32_t lanes = caps.subgroup_size;
-    auto [rows, columns] = subgroup_tile(lanes, m, n, k);
+    auto [rows, columns] = tile;
     if (columns == 1 && reads.b == Read::along_side)
         reads.b = Read::single;
     if (reads.a == Read::along_side)
         rows = std::max(rows, 4 * lanes);
     Gemm gemm;
+    gemm.tile = concat_text(rows, "x", columns);
     gemm.suffix = "_subgroup";
     gemm.constants = {lanes, rows, columns, uint32_t(reads.a), uint32_t(reads.b)};
     gemm.texels = {reads.a == Read::single ? 1u : 4u, reads.b == Read::single ? 1u : 4u};
@@ -72,6 +73,7 @@ Choice choose_plain(const Caps& caps, uint64_t m, uint64_t n) {
     bool large = room && m > 32 && n > 32 && divide_up(m, 64) * divide_up(n, 64) >= 16;
     uint32_t tile = large ? 64 : 32;
     Gemm gemm;
+    gemm.tile = concat_text(tile, "x", tile);
     gemm.suffix = "_plain";
     gemm.constants = {tile * tile / 16, tile, tile, 0, 0};
     gemm.tile_m = gemm.tile_n = tile;
@@ -130,20 +132,41 @@ double tile_cost(const GemmTile& tile, uint64_t m, uint64_t n, uint64_t cores, b
     return work * tile.m * tile.n * each * waiting;
 }
 
-Choice choose_tile(const Caps& caps, uint64_t m, uint64_t n, GemmReads reads, bool splits) {
-    GemmTile tile = tile_candidates(caps, m, n, splits).front();
-    if (caps.gemm_tile) {
-        require(caps.gemm_tile <= std::size(kTiles), "there is no tile ", caps.gemm_tile);
-        tile = kTiles[caps.gemm_tile - 1];
-        require(tile_fits(caps, tile), "tile ", caps.gemm_tile, " is too large for the device");
-    }
+Choice tile_choice(const GemmTile& tile, GemmReads reads) {
     Gemm gemm;
+    gemm.tile = concat_text(tile.m, "x", tile.n, "x", tile.k, "/", tile.rows, "x", tile.columns,
+                            tile.prefetch ? "+prefetch" : "");
     gemm.suffix = "_tile";
     gemm.constants = {tile.items(), tile.m, tile.n, reads.a != Read::single, reads.b != Read::single};
     gemm.more_constants = {tile.k, tile.rows, tile.columns, tile.prefetch};
     gemm.tile_m = tile.m;
     gemm.tile_n = tile.n;
     return {gemm, 256, 16};
+}
+
+std::vector<Choice> choices(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, GemmReads reads, bool splits) {
+    std::vector<Choice> list;
+    if (caps.gemm_tile) {
+        require(caps.gemm_tile <= std::size(kTiles), "there is no tile ", caps.gemm_tile);
+        const GemmTile& tile = kTiles[caps.gemm_tile - 1];
+        require(tile_fits(caps, tile), "tile ", caps.gemm_tile, " is too large for the device");
+        return {tile_choice(tile, reads)};
+    }
+    if (!caps.is_cpu()) {
+        for (const GemmTile& tile : tile_candidates(caps, m, n, splits))
+            list.push_back(tile_choice(tile, reads));
+    } else if (use_subgroup_driver(caps)) {
+        SubgroupTile first = subgroup_tile(caps.subgroup_size, m, n, k);
+        list.push_back(subgroup_choice(caps, first, reads));
+        for (uint32_t rows : {64u, 32u, 16u})
+            if (rows != first.rows && rows >= caps.subgroup_size && rows < 2 * m)
+                list.push_back(subgroup_choice(caps, {rows, first.columns}, reads));
+        if (caps.subgroup_size < 16 && n > 4 * caps.subgroup_size && m > caps.subgroup_size)
+            list.push_back(subgroup_choice(caps, {32, 8}, reads)); // twice as wide: fewer reads of A
+    } else {
+        list.push_back(choose_plain(caps, m, n));
+    }
+    return list;
 }
 
 } // namespace
@@ -163,23 +186,40 @@ std::vector<GemmTile> tile_candidates(const Caps& caps, uint64_t m, uint64_t n, 
     return tiles;
 }
 
-Gemm choose_gemm(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, GemmReads reads, bool may_split) {
-    auto [gemm, wanted_groups, k_step] = !caps.is_cpu() || caps.gemm_tile
-                                             ? choose_tile(caps, m, n, reads, may_split && k >= 512)
-                                         : use_subgroup_driver(caps) ? choose_subgroup(caps, m, n, k, reads)
-                                                                     : choose_plain(caps, m, n);
-    uint64_t tiles = divide_up(m, gemm.tile_m) * divide_up(n, gemm.tile_n);
-    if (may_split && tiles < wanted_groups) {
+std::vector<Gemm> gemm_candidates(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, GemmReads reads,
+                                  bool may_split) {
+    std::vector<Choice> list = choices(caps, m, n, k, reads, may_split && k >= 512);
+    auto tiles_of = [&](const Gemm& gemm) { return divide_up(m, gemm.tile_m) * divide_up(n, gemm.tile_n); };
+    const Choice& first = list.front();
+    uint64_t slices = 1;
+    if (may_split && tiles_of(first.gemm) < first.wanted_groups) {
         // At least 256 products a slice, so that writing and adding the partial sums stays small beside them.
         uint64_t most = std::max<uint64_t>(1, k / 256);
-        gemm.slices = uint32_t(std::clamp<uint64_t>(wanted_groups / tiles, 1, most));
+        slices = std::clamp<uint64_t>(first.wanted_groups / tiles_of(first.gemm), 1, most);
     }
-    gemm.k_chunk = uint32_t(divide_up(divide_up(k, gemm.slices), k_step) * k_step);
-    gemm.slices = uint32_t(divide_up(k, gemm.k_chunk));
-    uint64_t x = std::min(tiles, caps.max_group_count), y = divide_up(tiles, x);
-    require(y <= caps.max_group_count, "a matrix product of ", m, " x ", n, " has more tiles than the device takes");
-    gemm.groups = {uint32_t(x), uint32_t(y), gemm.slices};
-    return gemm;
+    std::vector<Gemm> gemms;
+    for (Choice& choice : list) {
+        Gemm& gemm = choice.gemm;
+        gemm.k_chunk = uint32_t(divide_up(divide_up(k, slices), first.k_step) * first.k_step);
+        gemm.slices = uint32_t(divide_up(k, gemm.k_chunk));
+        uint64_t tiles = tiles_of(gemm), x = std::min(tiles, caps.max_group_count), y = divide_up(tiles, x);
+        gemm.groups = {uint32_t(x), uint32_t(y), gemm.slices};
+        bool known = std::any_of(gemms.begin(), gemms.end(), [&](const Gemm& g) { return g.tile == gemm.tile; });
+        if (y <= caps.max_group_count && !known)
+            gemms.push_back(gemm);
+    }
+    require(!gemms.empty(), "a matrix product of ", m, " x ", n, " has more tiles than the device takes");
+    return gemms;
+}
+
+Gemm choose_gemm(Lowering& l, const char* name, uint64_t m, uint64_t n, uint64_t k, GemmReads reads, bool may_split) {
+    std::vector<Gemm> gemms = gemm_candidates(l.caps, m, n, k, reads, may_split);
+    std::vector<std::string> tiles;
+    for (const Gemm& gemm : gemms)
+        tiles.push_back(gemm.tile);
+    std::string product = concat_text(name, " ", m, "x", n, "x", k, " ", uint32_t(reads.a), uint32_t(reads.b),
+                                      gemms[0].slices > 1 ? concat_text(" in ", gemms[0].slices) : "");
+    return gemms[l.choose(product, tiles)];
 }
 
 WeightGradient::WeightGradient(Lowering& l, const Gemm& gemm, Tensor w, Tensor db, uint64_t m, uint64_t n)

@@ -16,6 +16,7 @@ struct GemmReads {
 };
 
 struct Gemm {
+    std::string tile;                // its name, for Tuning
     std::string suffix;              // "_subgroup", "_plain" or "_tile"
     // Specialization constants 0 to 4 and from 14 on; 5 and 6 are the kernel's own, 7 to 13 the epilogue's.
     std::vector<uint32_t> constants, more_constants;
@@ -26,8 +27,11 @@ struct Gemm {
     std::array<uint32_t, 3> groups = {1, 1, 1};
 };
 
-// For C (m, n) = sum over k. With may_split, long sums that leave the device idle are split into slices of k, always the same for one shape.
-Gemm choose_gemm(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, GemmReads reads, bool may_split);
+// For C (m, n) = sum over k: all that can do it, the one to take unless measurements say otherwise first. With may_split,
+// long sums that leave the device idle are split into slices of k: always the same for one shape, whatever the tile.
+std::vector<Gemm> gemm_candidates(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, GemmReads reads, bool may_split);
+// Of those the one that the Lowering's Tuning says, or the first. `name`: of the kernel.
+Gemm choose_gemm(Lowering& l, const char* name, uint64_t m, uint64_t n, uint64_t k, GemmReads reads, bool may_split);
 
 // A tile of shaders/common/gemm_tile.glsl: m x n sums, k at a time, rows x columns of the sums in each work item.
 struct GemmTile {

@@ -20,7 +20,8 @@ void lower_matmul(Lowering& l, Tensor a, Tensor b, Tensor bias, Tensor c, const 
     auto four = [](uint64_t neighbours, Read read) { return neighbours % 4 == 0 ? read : Read::single; };
     GemmReads reads = {ta ? four(s.m, Read::along_side) : four(s.k, Read::along_k),
                        tb ? four(s.k, Read::along_k) : four(s.n, Read::along_side)};
-    Gemm gemm = choose_gemm(l.caps, s.m, s.n, s.k, reads, !bias && l.node->steps.empty());
+    std::string name = concat_text("matmul_", ta ? "t" : "n", tb ? "t" : "n");
+    Gemm gemm = choose_gemm(l, name.c_str(), s.m, s.n, s.k, reads, !bias && l.node->steps.empty());
     WeightGradient to(l, gemm, c, column_sums, s.m, s.n);
     struct Push {
         uint32_t m, n, k, k_chunk;
@@ -31,7 +32,7 @@ void lower_matmul(Lowering& l, Tensor a, Tensor b, Tensor bias, Tensor c, const 
                   .texels = gemm.texels,
                   .push = push_words(push),
                   .groups = gemm.groups,
-                  .name = concat_text("matmul_", ta ? "t" : "n", tb ? "t" : "n")};
+                  .name = name};
     d.constants.insert(d.constants.end(), {uint32_t(ta), uint32_t(tb)});
     add_epilogue(l, gemm, bias, to.weights_target, s.n, d, to.bias_target);
     l.dispatch(std::move(d));

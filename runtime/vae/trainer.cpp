@@ -118,6 +118,7 @@ struct Trainer::State {
     DataPlace place;
     TrainGraph train;
     Buffer data_buffer, index_buffer, ring_buffer;
+    TuneReport tuned;
     std::unique_ptr<Plan> plan;
     int64_t step = 0;
     int64_t steps_per_submit = 1;
@@ -139,6 +140,7 @@ struct Trainer::State {
         return order[size_t(position % data.count)];
     }
     void bind_all(Plan& p, const TrainGraph& t);
+    Tuning tuning();
     StepParams params_of(int64_t s) const;
     void fill_window(int which, int64_t from, int64_t count);
     void write_indices(int64_t from, int64_t count);
@@ -157,7 +159,6 @@ Trainer::Trainer(Device& device, const Vae& vae, Parameters& parameters, const D
     data.check(vae.config());
     s.place = place_data(device.caps(), options, data.count, data.row_bytes());
     s.train = build_graph(vae, options, s.place.rows, data.type);
-    s.plan = std::make_unique<Plan>(device, s.train.graph, PlanOptions{.max_steps = options.max_steps});
     s.index_buffer = Buffer(device, uint64_t(options.max_steps) * uint64_t(options.batch) * 4, Memory::upload,
                             "batch indices");
     uint64_t ring_bytes = byte_count(s.train.graph.shape(s.train.ring), DType::f32);
@@ -166,6 +167,9 @@ Trainer::Trainer(Device& device, const Vae& vae, Parameters& parameters, const D
     s.data_buffer = Buffer(device, data_bytes, s.place.resident ? Memory::device : Memory::upload, "data set");
     if (s.place.resident)
         device.upload(s.data_buffer, 0, data.bytes);
+    Tuning tuning = s.tuning();
+    s.plan = std::make_unique<Plan>(device, s.train.graph,
+                                    PlanOptions{.max_steps = options.max_steps, .tuning = &tuning});
     s.bind_all(*s.plan, s.train);
 }
 
@@ -183,6 +187,31 @@ void Trainer::State::bind_all(Plan& p, const TrainGraph& t) {
     for (auto [tensor, region] : regions)
         if (tensor)
             p.bind(tensor, parameters.buffer(), parameters.offset_bytes(region));
+}
+
+// Measured on a step that ends at the gradients: it can be run again and again, and changes no weight.
+Tuning Trainer::State::tuning() {
+    if (options.autotune == Autotune::off)
+        return {};
+    Tuning known = load_tuning(device);
+    if (options.autotune == Autotune::cached)
+        return known;
+    TrainGraph gradients = build_graph(vae, options, place.rows, data.type, false);
+    if (!place.resident)
+        fill_window(0, 0, 1);
+    write_indices(0, 1);
+    bool full = options.autotune == Autotune::full;
+    tuned = tune(device, gradients.graph,
+                 {.seconds = full ? 600.0 : 20.0,
+                  .candidates = full ? size_t(64) : size_t(3),
+                  .repeats = full ? 10 : 3,
+                  .bind = [&](Plan& p) { bind_all(p, gradients); },
+                  .results = {gradients.gradients},
+                  .params = params_of(0)});
+    store_tuning(device, tuned.tuning);
+    for (const auto& [product, kernel] : tuned.tuning)
+        known[product] = kernel;
+    return known;
 }
 
 StepParams Trainer::State::params_of(int64_t s) const {
@@ -308,6 +337,7 @@ void Trainer::set_step(int64_t step) {
     state_->filled_from = -1;
 }
 const Plan& Trainer::plan() const { return *state_->plan; }
+const TuneReport& Trainer::tuned() const { return state_->tuned; }
 bool Trainer::data_resident() const { return state_->place.resident; }
 
 TrainMemory train_memory(Device& device, const Vae& vae, const TrainOptions& options, int64_t data_count,
@@ -327,6 +357,7 @@ TrainMemory train_memory(Device& device, const Vae& vae, const TrainOptions& opt
     memory.parameters = parameters.bytes(true);
     memory.intermediate = plan.memory().arena;
     memory.unshared = plan.memory().unshared;
+    memory.live = plan.memory().live;
     memory.data = (uint64_t(place.rows) * row_bytes + 3) / 4 * 4; // a Buffer is whole words
     memory.rings = plan.memory().rings + (plan.memory().external - bound) + train.graph.info(train.indices).bytes() +
                    train.graph.info(train.ring).bytes();

@@ -179,4 +179,12 @@ expect_exit 0 '"elbo"' train --data many.npy --model m.json --steps 2 --out many
 : >file
 VKVAE_CACHE=$PWD/file/cache expect_exit 0 'kernels are not kept' eval many --json
 check 'the result' one_json_object stdout
+
+# Kernels chosen by measurement, and by an earlier one.
+export VKVAE_CACHE=$PWD/cache
+expect_exit 0 'autotune: ' train "${train[@]}" --steps 2 --out measured --autotune quick
+expect_exit 0 . train "${train[@]}" --steps 2 --out remembered --autotune cached
+expect_exit 0 . train "${train[@]}" --steps 2 --out heuristic --autotune off
+expect_exit 0 'autotune: ' resume heuristic --steps 3 --autotune full
+refute 'the run does not remember how the machine was measured' grep -rq autotune heuristic/config.json
 finish

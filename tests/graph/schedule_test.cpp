@@ -178,7 +178,7 @@ TEST_CASE("blocks in use at the same time never overlap, and sharing never takes
         for (uint32_t level = 0; level < 26; level++) {
             uint64_t alive = 0;
             for (const Lifetime& b : blocks)
-                alive += b.first <= level && level <= b.last ? b.bytes : 0;
+                alive += b.first <= level && level <= b.last ? (b.bytes + align - 1) / align * align : 0;
             most_alive = std::max(most_alive, alive);
         }
         for (bool share : {true, false}) {
@@ -194,10 +194,18 @@ TEST_CASE("blocks in use at the same time never overlap, and sharing never takes
                 }
             }
             CHECK(wrong == 0);
+            CHECK(arena.live == most_alive);
             CHECK(arena.bytes >= most_alive);
             CHECK(arena.bytes <= sum);
             CHECK((share || arena.bytes == sum));
         }
     }
     CHECK(place_in_arena({}, 256, true).bytes == 0);
+}
+
+TEST_CASE("what lives at once is known beside the arena") {
+    Lifetime blocks[] = {{100, 0, 2}, {300, 1, 1}, {50, 2, 3}, {260, 3, 3}}; // 256 and 512 live, 512, 768 bytes
+    Arena arena = place_in_arena(blocks, 256, true);
+    CHECK(arena.live == 256 + 512);
+    CHECK(arena.bytes >= arena.live);
 }

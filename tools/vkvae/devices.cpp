@@ -25,9 +25,9 @@ const char* type_name(VkPhysicalDeviceType type) {
     }
 }
 
-// What choose_gemm picks for a large product: the variant that most of the time goes into.
+// What is picked for a large product: the variant that most of the time goes into.
 std::string matmul_variant(const Caps& caps) {
-    Gemm gemm = choose_gemm(caps, 1024, 1024, 1024, {Read::along_k, Read::along_side}, false);
+    Gemm gemm = gemm_candidates(caps, 1024, 1024, 1024, {Read::along_k, Read::along_side}, false)[0];
     return concat_text(gemm.suffix.substr(1), " ", gemm.tile_m, "x", gemm.tile_n);
 }
 

@@ -30,7 +30,8 @@ void run_info(const InfoOptions& o) {
     for (const Parameter& p : parameters.list())
         tensors.push_back({{"name", p.name}, {"shape", p.disk_shape}});
     Json memory = {{"parameters", m.parameters},     {"intermediate", m.intermediate},
-                   {"intermediate_unshared", m.unshared}, {"data", m.data},
+                   {"intermediate_unshared", m.unshared}, {"intermediate_live", m.live},
+                   {"data", m.data},
                    {"rings", m.rings},               {"total", m.total()}};
     if (o.common.json) {
         std::cout << Json{{"name", config.name},

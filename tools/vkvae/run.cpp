@@ -279,7 +279,20 @@ void prepare(Run& run) {
     run.device = open_device(run.common);
     run.parameters = std::make_unique<Parameters>(run.vae->make_parameters());
     run.parameters->allocate(*run.device, true);
+    bool measures = s.train.autotune == Autotune::quick || s.train.autotune == Autotune::full;
+    if (measures)
+        run.parameters->initialise(s.train.seed); // zeros would hide a wrong kernel
     run.trainer = std::make_unique<Trainer>(*run.device, *run.vae, *run.parameters, view_of(run.data), s.train);
+    const TuneReport& tuned = run.trainer->tuned();
+    if (!measures || run.common.quiet)
+        return;
+    if (tuned.tuning.empty())
+        std::fprintf(stderr, "autotune: of %zu products none is faster with another kernel\n", tuned.products);
+    else
+        std::fprintf(stderr, "autotune: %zu of %zu products get another kernel, %.1f ms a step become %.1f\n",
+                     tuned.tuning.size(), tuned.products, tuned.before_ms, tuned.after_ms);
+    if (tuned.refused > 0)
+        std::fprintf(stderr, "autotune: %zu rounds of kernels gave other results and were refused\n", tuned.refused);
 }
 
 void refuse_other_run(const Run& run) {

@@ -23,6 +23,15 @@ void add_schedule(CLI::App* verb, Options& o) {
                    ->capture_default_str();
     o.steps = verb->add_option("--steps", o.settings.steps, "training steps; instead of --epochs")->check(count);
     o.steps->excludes(o.epochs);
+    static const std::map<std::string, Autotune> modes = {{"off", Autotune::off},
+                                                          {"cached", Autotune::cached},
+                                                          {"quick", Autotune::quick},
+                                                          {"full", Autotune::full}};
+    verb->add_option("--autotune", o.settings.train.autotune,
+                     "kernels by earlier measurements if there are (cached), by new ones of some seconds (quick) or "
+                     "minutes (full), or without any (off)")
+        ->transform(CLI::CheckedTransformer(modes))
+        ->default_str("cached");
 }
 
 // With --latent the model's JSON is changed, so that everything after it sees one model.
@@ -62,6 +71,7 @@ Json run_resume(Options& o, bool seed_given) {
     }
     if (o.steps->count() > 0)
         settings.steps = o.settings.steps;
+    settings.train.autotune = o.settings.train.autotune; // of the machine, not of the run
     return train_run(out, settings, o.common, true);
 }
 

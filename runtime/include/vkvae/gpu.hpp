@@ -192,6 +192,7 @@ class Device {
     void fill(const Buffer& to, uint64_t offset, uint64_t bytes, uint32_t word);
 
     void submit(VkCommandBuffer commands, VkFence fence); // takes the queue lock
+    const std::string& cache_file() const { return cache_file_; } // of the pipelines; empty: none
     void save_pipeline_cache();                           // to DeviceOptions::cache_dir, if something was compiled
 
     VkDeviceMemory allocate(const VkMemoryRequirements& needs, Memory kind, const char* what, bool& host_visible);

@@ -7,7 +7,9 @@
 
 #include <array>
 #include <cstring>
+#include <map>
 #include <optional>
+#include <utility>
 
 #include "vkvae/gpu.hpp"
 
@@ -72,7 +74,12 @@ struct Dispatch {
     std::vector<uint32_t> push;       // push constants, as words
     std::array<uint32_t, 3> groups = {1, 1, 1};
     std::string name;                 // for profiles: the shader, or what lowering calls it
+    std::string product = {};         // what a Tuning may choose the kernel of; set by Lowering
 };
+
+// Measurements' choice between kernels for the same product, by names; see tune(). Products that are not in it take what
+// lowering thinks best. All choices add up in the same order: results differ by the compiler's rounding at most.
+using Tuning = std::map<std::string, std::string>;
 
 // An operation on single values v, which a kernel can apply to its results before it stores them; see Node::steps.
 struct Step {
@@ -95,7 +102,12 @@ class Lowering {
     bool used(Tensor t) const { return used_[tensors[t.id].storage.id]; }
     // Memory that lives from its first to its last use by the dispatches of one node.
     Tensor scratch(Shape shape, const char* name);
-    void dispatch(Dispatch d) { dispatches.push_back(std::move(d)); }
+    void dispatch(Dispatch d) {
+        d.product = std::exchange(product_, "");
+        dispatches.push_back(std::move(d));
+    }
+    // Which of `kernels` the next dispatch should be for this product: what the tuning says, or 0.
+    size_t choose(const std::string& product, const std::vector<std::string>& kernels);
     // One work item per element: `count` elements in workgroups of 64, folded into y where x alone is too short.
     // Kernels use global_index() of shaders/common/index.glsl and get `count` as their first push constant.
     template <class Push>
@@ -103,6 +115,8 @@ class Lowering {
               const Push& push, std::vector<uint32_t> texels = {});
 
     const Node* node = nullptr;      // that is being lowered
+    const Tuning* tuning = nullptr;  // if there is one
+    std::map<std::string, std::vector<std::string>> choices; // that there were, by product
     std::vector<TensorInfo> tensors; // the graph's, and scratch
     std::vector<Dispatch> dispatches;
 
@@ -110,6 +124,7 @@ class Lowering {
     void each_words(const char* shader, uint64_t count, std::vector<uint32_t> constants, std::vector<Tensor> buffers,
                     std::vector<uint32_t> push, std::vector<uint32_t> texels);
     std::vector<bool> used_;
+    std::string product_; // of the next dispatch
 };
 
 // Plain structs of 32-bit members become push constant words.
@@ -190,6 +205,7 @@ struct PlanOptions {
     bool fuse = true;        // elementwise nodes become steps of the kernels that compute their input
     bool alias = true;       // tensors with disjoint lifetimes share memory; off, with fuse off, to read all of them
     uint32_t max_steps = 1;  // steps in one submission: slots in the StepParams ring
+    const Tuning* tuning = nullptr; // read while the plan is built
 };
 
 // A lowered Graph on a Device: memory, order, barriers, descriptor sets, command buffers.
@@ -223,10 +239,16 @@ class Plan {
     // GPU time of the last submission by kernel name, if it was profiled; empty without timestamps.
     std::vector<KernelTime> profile();
 
+    // The same by product, for those that had a choice of kernels; and the kernels that each could have, the one taken
+    // without a Tuning first.
+    std::map<std::string, double> product_ms();
+    const std::map<std::string, std::vector<std::string>>& choices() const;
+
     // Exact before anything is allocated, in bytes.
     struct Footprint {
         uint64_t arena = 0;     // intermediate tensors, after sharing
         uint64_t unshared = 0;  // what the arena would be without sharing
+        uint64_t live = 0;      // what lives at once where that is most: no arena can be smaller
         uint64_t external = 0;  // inputs and constants that the plan allocates itself (not those bound)
         uint64_t rings = 0;     // StepParams
         uint64_t total() const { return arena + external + rings; }
@@ -243,5 +265,30 @@ class Plan {
     struct State;
     std::unique_ptr<State> state_;
 };
+
+// ---- choosing kernels by measurement: graph/tune.cpp ---------------------------------------------------------------
+
+struct TuneOptions {
+    double seconds = 20;    // no new candidate is tried after that
+    size_t candidates = 3;  // of each product
+    int repeats = 3;        // timed runs of each; the fastest counts
+    std::function<void(Plan&)> bind;  // gives a new plan its inputs
+    std::vector<Tensor> results;      // what must come out the same; external or kept
+    StepParams params = {};
+};
+struct TuneReport {
+    Tuning tuning;              // better than none by whole-plan time, or empty
+    size_t products = 0;        // that had a choice
+    double before_ms = 0, after_ms = 0; // the whole graph without and with it
+    size_t refused = 0;         // rounds of candidates whose results were not those of the first
+};
+// Runs the graph with one candidate after the other and keeps, for each product, the fastest. A run must not change what
+// the next one reads. Blocks; compiles many kernels. Without timestamps nothing is measured.
+TuneReport tune(Device& device, const Graph& graph, const TuneOptions& options);
+
+// What tune() found earlier on this device with this driver, kept in DeviceOptions::cache_dir; empty if there is none or
+// it cannot be read. Storing adds to what is there.
+Tuning load_tuning(const Device& device);
+void store_tuning(const Device& device, const Tuning& tuning);
 
 } // namespace vkvae

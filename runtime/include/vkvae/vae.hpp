@@ -189,6 +189,11 @@ struct DataView {
 // Blocks; `parameters` must be allocated. Errors: Status::data if the data do not fit the model.
 void initialise(Parameters& parameters, const Vae& vae, const DataView& data, uint64_t seed);
 
+// Where a product's kernel comes from: the first that suits the device; what earlier measurements say, if there were any;
+// or measurements of this graph now, some seconds or up to ten minutes of them, which are kept for later. They run the
+// model with the parameters as they are, and change nothing.
+enum class Autotune { off, cached, quick, full };
+
 struct TrainOptions {
     int64_t batch = 128;
     std::string optimizer = "adam"; // adam, adamw, sgd
@@ -199,6 +204,7 @@ struct TrainOptions {
     uint64_t seed = 0;
     Binarize binarize = Binarize::none;
     uint32_t max_steps = 256;           // most steps in one submission
+    Autotune autotune = Autotune::cached;
     double submit_seconds = 0.1;        // of device time that a submission is sized to take
 };
 
@@ -224,6 +230,7 @@ class Trainer {
     // Milliseconds per kernel of one step, which is trained as any other; its statistics go into `stats`.
     std::vector<KernelTime> profile_step(StepStats* stats = nullptr);
     const Plan& plan() const;
+    const TuneReport& tuned() const; // what Autotune::quick or full has found
     bool data_resident() const;
 
   private:
@@ -235,6 +242,7 @@ class Trainer {
 struct TrainMemory {
     uint64_t parameters = 0, intermediate = 0, data = 0, rings = 0;
     uint64_t unshared = 0; // what intermediate would be without lifetime sharing
+    uint64_t live = 0;     // and what it cannot be less than
     uint64_t total() const { return parameters + intermediate + data + rings; }
     size_t dispatches = 0, levels = 0;
 };
