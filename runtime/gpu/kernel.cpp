@@ -1,7 +1,8 @@
 // Pipelines: made from a shader and its specialization constants on first use, then found by name.
 #include <algorithm>
 #include <atomic>
-#include <system_error>
+#include <exception>
+#include <set>
 #include <thread>
 
 #include "gpu/functions.hpp"
@@ -42,9 +43,10 @@ void on_all_cores(size_t count, const std::function<void(size_t)>& task) {
     size_t cores = std::max(1u, std::thread::hardware_concurrency());
     std::vector<std::thread> helpers;
     try {
+        helpers.reserve(cores);
         while (helpers.size() + 1 < std::min(cores, count))
             helpers.emplace_back(work);
-    } catch (const std::system_error&) { // the system has no thread to give
+    } catch (const std::exception&) { // the system has no thread to give
     }
     work();
     for (std::thread& helper : helpers)
@@ -57,8 +59,7 @@ struct NewKernel {
     const KernelRequest* request;
     std::unique_ptr<Kernel> kernel = std::make_unique<Kernel>();
     VkShaderModule module = VK_NULL_HANDLE;
-    Status status = Status::ok;
-    std::string error;
+    std::exception_ptr error;
 };
 
 void make_layouts(const Functions& fn, VkDevice device, VkDescriptorSetLayout step_layout, const Caps& caps,
@@ -124,17 +125,13 @@ void compile(const Functions& fn, VkDevice device, VkPipelineCache cache, const 
     VKVAE_CHECK(fn.vkCreateComputePipelines(device, cache, 1, &info, nullptr, &made.kernel->pipeline));
 }
 
-// No exception must leave a thread: it becomes the kernel's status.
+// No exception must leave a thread.
 template <class Step> void attempt(NewKernel& made, Step step) {
     try {
-        if (made.status == Status::ok)
+        if (!made.error)
             step(made);
-    } catch (const Error& error) {
-        made.status = error.status();
-        made.error = error.what();
-    } catch (const std::exception& error) {
-        made.status = Status::runtime;
-        made.error = error.what();
+    } catch (...) {
+        made.error = std::current_exception();
     }
 }
 
@@ -143,9 +140,10 @@ template <class Step> void attempt(NewKernel& made, Step step) {
 std::vector<const Kernel*> Device::kernels(std::span<const KernelRequest> requests) {
     std::vector<NewKernel> fresh;
     std::vector<std::string> keys;
+    std::set<std::string> known;
     for (const KernelRequest& request : requests) {
         keys.push_back(kernel_key(request));
-        if (kernels_.try_emplace(keys.back()).second)
+        if (kernels_.count(keys.back()) == 0 && known.insert(keys.back()).second)
             fresh.push_back({keys.back(), &request});
     }
     for (NewKernel& made : fresh)
@@ -157,20 +155,23 @@ std::vector<const Kernel*> Device::kernels(std::span<const KernelRequest> reques
     const NewKernel* failed = nullptr;
     for (NewKernel& made : fresh) {
         fn_->vkDestroyShaderModule(device_, made.module, nullptr);
-        if (made.status == Status::ok) {
+        if (made.error) {
+            destroy_kernel(*made.kernel);
+            failed = failed ? failed : &made;
+        } else {
             kernels_[made.key] = std::move(made.kernel);
             kernels_compiled_++;
-            continue;
         }
-        destroy_kernel(*made.kernel);
-        kernels_.erase(made.key);
-        failed = failed ? failed : &made;
     }
-    if (failed)
-        fail(failed->status, "kernel ", failed->key, ": ", failed->error);
+    try {
+        if (failed)
+            std::rethrow_exception(failed->error);
+    } catch (const Error& error) {
+        fail(error.status(), "kernel ", failed->key, ": ", error.what());
+    }
     std::vector<const Kernel*> result;
     for (const std::string& key : keys)
-        result.push_back(kernels_[key].get());
+        result.push_back(kernels_.at(key).get());
     return result;
 }
 

@@ -29,6 +29,7 @@ void ring_store(Graph& g, std::span<const Tensor> x, Tensor ring, int64_t offset
     constexpr size_t kMost = 6; // bindings of the shader
     const Shape& shape = g.shape(ring);
     require(!x.empty() && x.size() <= kMost, "ring_store of ", x.size(), " tensors, it takes from 1 to ", kMost);
+    require(shape.size() == 2, "ring_store into a ring of shape ", to_text(shape), ", it must be (slots, width)");
     struct Push {
         uint32_t count, width, offset, end[kMost];
     } push = {0, uint32_t(shape.back()), uint32_t(offset), {}};
@@ -36,7 +37,7 @@ void ring_store(Graph& g, std::span<const Tensor> x, Tensor ring, int64_t offset
         push.count += i < x.size() ? uint32_t(element_count(g.shape(x[i]))) : 0;
         push.end[i] = push.count;
     }
-    require(shape.size() == 2 && offset >= 0 && offset + push.count <= shape[1], "ring_store of ", push.count,
+    require(offset >= 0 && offset + push.count <= shape[1], "ring_store of ", push.count,
             " numbers at ", offset, " into a ring of shape ", to_text(shape));
     std::vector<Tensor> in(x.begin(), x.end());
     g.add({.op = "ring_store",

@@ -218,7 +218,7 @@ Gemm choose_gemm(Lowering& l, const char* name, uint64_t m, uint64_t n, uint64_t
     for (const Gemm& gemm : gemms)
         tiles.push_back(gemm.tile);
     std::string product = concat_text(name, " ", m, "x", n, "x", k, " ", uint32_t(reads.a), uint32_t(reads.b),
-                                      gemms[0].slices > 1 ? concat_text(" in ", gemms[0].slices) : "");
+                                      may_split ? concat_text(" in ", gemms[0].slices) : "");
     return gemms[l.choose(product, tiles)];
 }
 

@@ -3,6 +3,7 @@
 // Sample i of step s is number s batch + i of an endless stream: epoch e is a permutation of the data drawn from
 // (seed, e), one after the other. Where a run stands is the step number alone, which makes resuming exact.
 #include <algorithm>
+#include <bit>
 #include <chrono>
 #include <cmath>
 #include <limits>
@@ -19,6 +20,7 @@ enum Column : int64_t { kLoss, kNll, kKl, kNorm, kColumns };
 struct TrainGraph {
     Graph graph;
     Tensor data, indices, ring, halted, weights, gradients, m, v;
+    std::vector<Tensor> gradient_parts; // views, one for each parameter
 };
 
 // Without `update` it ends at the gradients and changes nothing: for looking at a step that went wrong.
@@ -38,11 +40,10 @@ TrainGraph build_graph(const Vae& vae, const TrainOptions& o, int64_t rows, DTyp
 
     Shape flat = g.shape(w.flat);
     t.gradients = g.input(flat, "gradients");
-    std::vector<Tensor> into;
     Parameters layout(vae.definitions());
     for (const Parameter& p : layout.list())
-        into.push_back(g.view(t.gradients, p.shape, uint64_t(p.offset) * 4, "d " + p.name));
-    g.backward(e.loss, w.tensors, into);
+        t.gradient_parts.push_back(g.view(t.gradients, p.shape, uint64_t(p.offset) * 4, "d " + p.name));
+    g.backward(e.loss, w.tensors, t.gradient_parts);
 
     if (!update) {
         g.rename(sum_of_squares(g, t.gradients), "gradient norm");
@@ -206,11 +207,11 @@ Tuning Trainer::State::tuning() {
                   .candidates = full ? size_t(64) : size_t(3),
                   .repeats = full ? 10 : 3,
                   .bind = [&](Plan& p) { bind_all(p, gradients); },
-                  .results = {gradients.gradients},
+                  .results = gradients.gradient_parts,
                   .params = params_of(0)});
     store_tuning(device, tuned.tuning);
     for (const auto& [product, kernel] : tuned.tuning)
-        known[product] = kernel;
+        known[product] = kernel; // of every product that there is here: what was known of them is forgotten
     return known;
 }
 
@@ -316,7 +317,9 @@ std::vector<StepStats> Trainer::run(int64_t count) {
         bool first = s.seconds_per_step == 0;
         s.seconds_per_step = std::max(seconds > 0 ? seconds : wall.count(), 1e-9) / double(now);
         double wanted = s.options.submit_seconds / s.seconds_per_step;
-        s.steps_per_submit = first ? 1 : int64_t(std::clamp(wanted, 1.0, 2.0 * double(s.steps_per_submit)));
+        // Powers of two, as a plan keeps a recording of each size.
+        double steps = first ? 1 : std::clamp(wanted, 1.0, 2.0 * double(s.steps_per_submit));
+        s.steps_per_submit = int64_t(std::bit_floor(uint64_t(steps)));
     }
     return all;
 }

@@ -52,9 +52,12 @@ void gemm(uint tile_m, uint tile_n, uint k_begin, uint k_end) {
             [[unroll]] for (uint i = 0; i < 4; i++)
                 acc[i] += shared_a[at_a + i] * b;
         }
-        if (KEEP == KEEP_COLUMN_SUMS && tile_m == 0 && item < TILE_N)
+        if (KEEP == KEEP_COLUMN_SUMS && tile_m == 0 && item < TILE_N) {
+            float of_panel = 0.0;
             for (uint k = 0; k < TILE_K; k++)
-                column_sum += shared_b[k * (TILE_N + 1) + item];
+                of_panel += shared_b[k * (TILE_N + 1) + item];
+            column_sum += of_panel;
+        }
         barrier();
     }
     if (KEEP == KEEP_COLUMN_SUMS && tile_m == 0 && item < TILE_N && n0 + item <= n_last)

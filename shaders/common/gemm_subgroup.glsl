@@ -56,9 +56,10 @@ void gemm(uint tile_m, uint tile_n, uint k_begin, uint k_end) {
         at_column[c] = b_at_column(min(n0 + c, B_READ == ALONG_SIDE ? n_last - 3 : n_last));
     [[unroll]] for (uint i = 0; i < TILE_M * COLUMNS; i++)
         acc[i] = 0.0;
-    float column_sums[COLUMNS]; // of B, if they are kept
+    // Of B, if they are kept: of 256 k, and of all before. One sum of a million would lose its last digits.
+    float column_sums[COLUMNS], earlier[COLUMNS];
     [[unroll]] for (uint c = 0; c < COLUMNS; c++)
-        column_sums[c] = 0.0;
+        column_sums[c] = earlier[c] = 0.0;
 
     Tap tap = tap_state(k_begin);
     [[dont_unroll]] for (uint k = k_begin; k < k_end; k += 4) {
@@ -98,6 +99,10 @@ void gemm(uint tile_m, uint tile_n, uint k_begin, uint k_end) {
             [[unroll]] for (uint c = 0; c < COLUMNS; c++) {
                 vec4 inside = mix(vec4(0.0), b[c], lessThan(uvec4(k, k + 1, k + 2, k + 3), uvec4(k_end)));
                 column_sums[c] += (inside[0] + inside[1]) + (inside[2] + inside[3]);
+                if ((k - k_begin) % 256 == 252) {
+                    earlier[c] += column_sums[c];
+                    column_sums[c] = 0.0;
+                }
             }
         [[unroll]] for (uint g = 0; g < GROUPS; g++) {
             ADD_ROW(0) ADD_ROW(1) ADD_ROW(2) ADD_ROW(3)
@@ -112,7 +117,7 @@ void gemm(uint tile_m, uint tile_n, uint k_begin, uint k_end) {
     if (KEEP == KEEP_COLUMN_SUMS && tile_m == 0)
         [[unroll]] for (uint c = 0; c < COLUMNS; c++)
             if (n0 + c <= n_last)
-                kept[gl_WorkGroupID.z * gemm_n() + n0 + c] = column_sums[c];
+                kept[gl_WorkGroupID.z * gemm_n() + n0 + c] = earlier[c] + column_sums[c];
     // Each lane finds where its rows go: a division is slow, and the loop below would do one for every store.
     uint c_rows[GROUPS];
     [[unroll]] for (uint g = 0; g < GROUPS; g++)

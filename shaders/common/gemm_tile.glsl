@@ -65,9 +65,12 @@ void gemm(uint tile_m, uint tile_n, uint k_begin, uint k_end) {
                 [[unroll]] for (uint i = 0; i < ROWS; i++)
                     acc[j * ROWS + i] += shared_a[k * A_STRIDE + my_m + i / 4 * 4 * DOWN + i % 4] * b;
             }
-        if (KEEP == KEEP_COLUMN_SUMS && tile_m == 0 && gl_LocalInvocationID.x < TILE_N)
+        if (KEEP == KEEP_COLUMN_SUMS && tile_m == 0 && gl_LocalInvocationID.x < TILE_N) {
+            float of_panel = 0.0;
             for (uint k = 0; k < TILE_K; k++)
-                column_sum += shared_b[k * B_STRIDE + gl_LocalInvocationID.x];
+                of_panel += shared_b[k * B_STRIDE + gl_LocalInvocationID.x];
+            column_sum += of_panel;
+        }
         barrier();
     }
     if (KEEP == KEEP_COLUMN_SUMS && tile_m == 0 && gl_LocalInvocationID.x < TILE_N && n0 + gl_LocalInvocationID.x <= n_last)

@@ -69,6 +69,8 @@ TEST_CASE("every kernel that a product can have gives the same result") {
             tuning[product] = kernels[std::min(i, kernels.size() - 1)];
         }
         Plan tuned(test_device(), p.graph, {.tuning = &tuning});
+        if (i > 0 && !tuning.empty() && test_device().caps().is_cpu()) // GPUs' may differ in what it does not show
+            CHECK(tuned.describe() != plan.describe());
         p.bind(tuned);
         tuned.run();
         check_close("product", tuned.read(p.y), to_double(expected), 1e-6, 1e-12);
@@ -80,17 +82,16 @@ TEST_CASE("tune chooses among the kernels there are, and only where the device h
     Plan plan(test_device(), p.graph, plan_options());
     TuneReport report = tune(test_device(), p.graph, p.options());
     CHECK(report.refused == 0);
-    if (test_device().caps().timestamps)
-        CHECK(report.products == plan.choices().size());
-    else
-        CHECK(report.tuning.empty());
+    CHECK(report.tuning.size() == (test_device().caps().timestamps ? plan.choices().size() : 0));
+    size_t changed = 0;
     for (const auto& [product, kernel] : report.tuning) {
         REQUIRE(plan.choices().count(product) == 1);
         const std::vector<std::string>& kernels = plan.choices().at(product);
         CHECK(std::count(kernels.begin(), kernels.end(), kernel) == 1);
-        CHECK(kernel != kernels.front());
-        CHECK(report.after_ms < report.before_ms);
+        changed += kernel != kernels.front();
     }
+    CHECK(changed == report.changed);
+    CHECK((changed > 0) == (report.after_ms < report.before_ms));
 }
 
 TEST_CASE("tune refuses a kernel whose results are others") {
@@ -99,9 +100,8 @@ TEST_CASE("tune refuses a kernel whose results are others") {
     WrongKernel w;
     TuneReport report = tune(test_device(), w.graph,
                              {.bind = [&](Plan& p) { p.write(w.x, std::vector<float>(1000, 1)); }, .results = {w.y}});
-    CHECK(report.products == 1);
     CHECK(report.refused == 1);
-    CHECK(report.tuning.empty());
+    CHECK(report.tuning == Tuning{{"twice 1000", "right"}});
 }
 
 TEST_CASE("a tuning with unknown products or kernels is as none") {

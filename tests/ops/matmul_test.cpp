@@ -78,8 +78,22 @@ TEST_CASE("matmul in every tile is the product") {
         INFO("tile ", tile);
         Environment force("VKVAE_GEMM_TILE", std::to_string(tile).c_str());
         std::unique_ptr<Device> device = Device::create(test_options());
-        bool odd = tile % 2; // one with prefetch, one without
+        bool odd = tile % 2; // without prefetch; in conv2d's test with
         check(odd ? matmul_case(133, 67, 37, false, false) : matmul_case(132, 68, 36, false, false), *device);
+    }
+}
+
+TEST_CASE("in every tile of some sizes, gradients of weights and biases are sums of slices") {
+    for (size_t tile = 1; tile <= gemm_tiles().size(); tile++) {
+        const GemmTile& t = gemm_tiles()[tile - 1];
+        if (t.prefetch || (t.m * t.n != 16 * 16 && t.n != 8))
+            continue;
+        INFO("tile ", tile);
+        Environment force("VKVAE_GEMM_TILE", std::to_string(tile).c_str());
+        std::unique_ptr<Device> device = Device::create(test_options());
+        OpCase split = linear_case({1030, 8}, 20, true, Activation::none);
+        split.samples = 3;
+        check(split, *device);
     }
 }
 

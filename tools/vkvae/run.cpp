@@ -287,12 +287,15 @@ void prepare(Run& run) {
     if (!measures || run.common.quiet)
         return;
     if (tuned.tuning.empty())
-        std::fprintf(stderr, "autotune: of %zu products none is faster with another kernel\n", tuned.products);
+        std::fprintf(stderr, "autotune: the device has no clock to measure with, or its kernels no choice\n");
+    else if (tuned.changed == 0)
+        std::fprintf(stderr, "autotune: the step is no faster with other kernels for its %zu products\n",
+                     tuned.tuning.size());
     else
         std::fprintf(stderr, "autotune: %zu of %zu products get another kernel, %.1f ms a step become %.1f\n",
-                     tuned.tuning.size(), tuned.products, tuned.before_ms, tuned.after_ms);
+                     tuned.changed, tuned.tuning.size(), tuned.before_ms, tuned.after_ms);
     if (tuned.refused > 0)
-        std::fprintf(stderr, "autotune: %zu rounds of kernels gave other results and were refused\n", tuned.refused);
+        std::fprintf(stderr, "autotune: %zu rounds of kernels failed or gave other results, and were refused\n", tuned.refused);
 }
 
 void refuse_other_run(const Run& run) {

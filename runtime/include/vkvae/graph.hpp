@@ -277,13 +277,14 @@ struct TuneOptions {
     StepParams params = {};
 };
 struct TuneReport {
-    Tuning tuning;              // better than none by whole-plan time, or empty
-    size_t products = 0;        // that had a choice
+    Tuning tuning;              // for every product that had a choice; empty if nothing could be measured
+    size_t changed = 0;         // of those, where it is another kernel than without a tuning
     double before_ms = 0, after_ms = 0; // the whole graph without and with it
-    size_t refused = 0;         // rounds of candidates whose results were not those of the first
+    size_t refused = 0;         // rounds of candidates that failed, or gave other results than the first
 };
-// Runs the graph with one candidate after the other and keeps, for each product, the fastest. A run must not change what
-// the next one reads. Blocks; compiles many kernels. Without timestamps nothing is measured.
+// Runs the graph with one candidate after the other and keeps, for each product, the fastest; unless the whole plan is no
+// faster for it. A run must not change what the next one reads. Blocks; compiles many kernels. Without timestamps nothing
+// is measured. Errors: those of the plan as it would be without a tuning; a candidate that fails is refused.
 TuneReport tune(Device& device, const Graph& graph, const TuneOptions& options);
 
 // What tune() found earlier on this device with this driver, kept in DeviceOptions::cache_dir; empty if there is none or
