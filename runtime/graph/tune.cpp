@@ -174,11 +174,9 @@ void store_tuning(const Device& device, const Tuning& tuning) {
     std::string text = first_line(device.caps()) + "\n";
     for (const auto& [product, kernel] : all)
         text += product + "\t" + kernel + "\n";
-    try {
-        std::filesystem::create_directories(file.parent_path());
-        write_file_atomic(file, text);
-    } catch (const std::exception&) { // a cache that cannot be written is measured again
-    }
+    std::error_code ignored; // if there is no directory then, writing says so
+    std::filesystem::create_directories(file.parent_path(), ignored);
+    write_file_atomic(file, text);
 }
 
 } // namespace vkvae

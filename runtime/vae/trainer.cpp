@@ -209,7 +209,11 @@ Tuning Trainer::State::tuning() {
                   .bind = [&](Plan& p) { bind_all(p, gradients); },
                   .results = gradients.gradient_parts,
                   .params = params_of(0)});
-    store_tuning(device, tuned.tuning);
+    try {
+        store_tuning(device, tuned.tuning);
+    } catch (const Error& error) { // no reason not to train
+        tuned.not_kept = error.what();
+    }
     for (const auto& [product, kernel] : tuned.tuning)
         known[product] = kernel; // of every product that there is here: what was known of them is forgotten
     return known;

@@ -181,6 +181,8 @@ VKVAE_CACHE=$PWD/file/cache expect_exit 0 'kernels are not kept' eval many --jso
 check 'the result' one_json_object stdout
 
 # Kernels chosen by measurement, and by an earlier one.
+VKVAE_CACHE=$PWD/file/cache expect_exit 0 'autotune: what was found is not kept: ' \
+  train "${train[@]}" --steps 2 --out unkept --autotune quick
 export VKVAE_CACHE=$PWD/cache
 expect_exit 0 'autotune: ' train "${train[@]}" --steps 2 --out measured --autotune quick
 expect_exit 0 . train "${train[@]}" --steps 2 --out remembered --autotune cached

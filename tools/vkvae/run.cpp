@@ -294,6 +294,8 @@ void prepare(Run& run) {
     else
         std::fprintf(stderr, "autotune: %zu of %zu products get another kernel, %.1f ms a step become %.1f\n",
                      tuned.changed, tuned.tuning.size(), tuned.before_ms, tuned.after_ms);
+    if (!tuned.not_kept.empty())
+        std::fprintf(stderr, "autotune: what was found is not kept: %s\n", tuned.not_kept.c_str());
     if (tuned.refused > 0)
         std::fprintf(stderr, "autotune: %zu rounds of kernels failed or gave other results, and were refused\n", tuned.refused);
 }

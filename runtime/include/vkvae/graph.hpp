@@ -280,6 +280,7 @@ struct TuneReport {
     Tuning tuning;              // for every product that had a choice; empty if nothing could be measured
     size_t changed = 0;         // of those, where it is another kernel than without a tuning
     double before_ms = 0, after_ms = 0; // the whole graph without and with it
+    std::string not_kept;       // why store_tuning failed afterwards, if it did: set by its caller
     size_t refused = 0;         // rounds of candidates that failed, or gave other results than the first
 };
 // Runs the graph with one candidate after the other and keeps, for each product, the fastest; unless the whole plan is no
@@ -288,7 +289,8 @@ struct TuneReport {
 TuneReport tune(Device& device, const Graph& graph, const TuneOptions& options);
 
 // What tune() found earlier on this device with this driver, kept in DeviceOptions::cache_dir; empty if there is none or
-// it cannot be read. Storing adds to what is there.
+// it cannot be read. Storing adds to what is there, and does nothing without a cache_dir. Errors: Status::runtime if the
+// file cannot be written.
 Tuning load_tuning(const Device& device);
 void store_tuning(const Device& device, const Tuning& tuning);
 
