@@ -32,7 +32,7 @@ constexpr uint32_t kMagic = 0x07230203;
 
 struct Id {
     uint16_t opcode = 0;
-    uint32_t type = 0;           // of a pointer: pointee; of a variable: its pointer type; of a vector: component
+    uint32_t type = 0;           // of a pointer: pointee; of a variable: its pointer type; of a vector or image: component
     uint32_t width = 0;          // bytes of a scalar, component count of a vector, dimension of an image
     uint32_t storage = 0;        // storage class of a variable
     uint32_t set = ~0u, binding = ~0u;
@@ -135,6 +135,7 @@ ShaderInterface reflect(const Shader& shader) {
             break;
         case OpTypeImage:
             ids[word[1]].opcode = opcode;
+            ids[word[1]].type = word[2];
             ids[word[1]].width = word[3];
             break;
         case OpTypeSampledImage:
@@ -195,13 +196,14 @@ ShaderInterface reflect(const Shader& shader) {
             }
             bool texels = id.storage == UniformConstant;
             require(!texels || (block.opcode == OpTypeSampledImage && find_id(ids, block.type).width == kDimBuffer),
-                    "shader ", shader.name, ": binding ", id.binding, " is neither a buffer nor a samplerBuffer");
+                    "shader ", shader.name, ": binding ", id.binding, " is neither a buffer nor a texel buffer");
             bool non_writable = texels || id.self_non_writable || block.non_writable == block.members.size();
             bool non_readable = !texels && (id.self_non_readable || block.non_readable == block.members.size());
             ShaderInterface::Binding& binding = result.bindings[id.binding]; // may have several blocks, as float and vec4
             require(!seen[id.binding] || binding.texels == texels, "shader ", shader.name, ": binding ", id.binding,
-                    " is both a buffer and a samplerBuffer");
+                    " is both a buffer and a texel buffer");
             binding.texels = texels;
+            binding.bits = texels && find_id(ids, find_id(ids, block.type).type).opcode == OpTypeInt;
             binding.reads = !non_readable || (seen[id.binding] && binding.reads);
             binding.writes = !non_writable || (seen[id.binding] && binding.writes);
             seen[id.binding] = true;

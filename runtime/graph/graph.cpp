@@ -19,8 +19,13 @@ std::string to_text(const Shape& shape) {
     return out.str();
 }
 
+const char* type_name(DType type) {
+    static const char* const names[] = {"f32", "f16", "bf16", "u32", "u8"};
+    return names[size_t(type)];
+}
+
 uint64_t byte_count(const Shape& shape, DType type) {
-    return uint64_t(element_count(shape)) * (type == DType::u8 ? 1 : 4);
+    return uint64_t(element_count(shape)) * (type == DType::u8 ? 1 : is_16_bit(type) ? 2 : 4);
 }
 
 namespace {

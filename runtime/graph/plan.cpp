@@ -7,6 +7,8 @@
 
 #include "graph/fuse.hpp"
 #include "graph/plan_state.hpp"
+#include "graph/precision.hpp"
+#include "io/float16.hpp"
 
 namespace vkvae {
 
@@ -16,7 +18,9 @@ Plan::Plan(Device& device, const Graph& graph, PlanOptions options) : state_(std
     s.options = options;
     Lowering lowering(device.caps(), graph);
     lowering.tuning = options.tuning;
-    for (const Node& node : options.fuse ? fuse_nodes(graph) : graph.nodes()) {
+    std::vector<Node> nodes = options.fuse ? fuse_nodes(graph) : graph.nodes();
+    choose_types(nodes, lowering.tensors, options.precision);
+    for (const Node& node : nodes) {
         try {
             lowering.node = &node;
             if (node.lower)
@@ -180,9 +184,27 @@ void Plan::read(Tensor t, std::span<std::byte> data) {
     s.device.download(*place.owner, place.offset, data);
 }
 
+void Plan::write(Tensor t, std::span<const float> data) {
+    DType type = state_->tensors[t.id].type;
+    if (!is_16_bit(type))
+        return write(t, std::as_bytes(data));
+    std::vector<uint16_t> bits;
+    for (float value : data)
+        bits.push_back(type == DType::f16 ? to_f16(value) : to_bf16(value));
+    write(t, std::as_bytes(std::span(bits)));
+}
+
 std::vector<float> Plan::read(Tensor t) {
+    DType type = state_->tensors[t.id].type;
     std::vector<float> values(size_t(element_count(state_->tensors[t.id].shape)));
-    read(t, std::as_writable_bytes(std::span(values)));
+    if (!is_16_bit(type)) {
+        read(t, std::as_writable_bytes(std::span(values)));
+        return values;
+    }
+    std::vector<uint16_t> bits(values.size());
+    read(t, std::as_writable_bytes(std::span(bits)));
+    for (size_t i = 0; i < bits.size(); i++)
+        values[i] = type == DType::f16 ? from_f16(bits[i]) : from_bf16(bits[i]);
     return values;
 }
 
@@ -249,7 +271,7 @@ std::string Plan::first_nonfinite() {
     for (uint32_t i : s.schedule.order)
         for (Tensor t : s.dispatches[i].buffers) {
             const TensorInfo& info = s.tensors[t.id];
-            if (info.type != DType::f32 || info.constant)
+            if (info.type == DType::u32 || info.type == DType::u8 || info.constant)
                 continue;
             std::vector<float> values = read(t);
             if (!std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); }))

@@ -57,19 +57,36 @@ void Plan::State::prepare() {
     ready = true;
 }
 
-// The view of a binding that is a samplerBuffer; made once for each range and format.
-VkBufferView Plan::State::texel_view(const Dispatch& d, uint32_t binding) {
+namespace {
+
+// Texels of one or four numbers, widened to f32 or, with `bits`, as they are. Every device can read all of these.
+VkFormat texel_format(DType type, bool four, bool bits) {
+    if (type == DType::f32 && bits)
+        return four ? VK_FORMAT_R32G32B32A32_UINT : VK_FORMAT_R32_UINT;
+    if (type == DType::f32)
+        return four ? VK_FORMAT_R32G32B32A32_SFLOAT : VK_FORMAT_R32_SFLOAT;
+    if (type == DType::f16 && !bits)
+        return four ? VK_FORMAT_R16G16B16A16_SFLOAT : VK_FORMAT_R16_SFLOAT;
+    if (type == DType::bf16 && bits)
+        return four ? VK_FORMAT_R16G16B16A16_UINT : VK_FORMAT_R16_UINT;
+    return VK_FORMAT_UNDEFINED;
+}
+
+} // namespace
+
+// The view of a binding that is a texel buffer; made once for each range and format.
+VkBufferView Plan::State::texel_view(const Dispatch& d, uint32_t binding, bool bits) {
     const TensorInfo& t = tensors[d.buffers[binding].id];
     uint32_t width = binding < d.texels.size() ? d.texels[binding] : 0;
-    require(t.type == DType::f32 && (width == 1 || width == 4), "kernel ", d.name, " reads '", t.name,
-            "' in texels of ", width, " elements; they are 1 or 4 floats");
+    VkFormat format = texel_format(t.type, width == 4, bits);
+    require(format != VK_FORMAT_UNDEFINED && (width == 1 || width == 4), "kernel ", d.name, " reads '", t.name, "' (",
+            type_name(t.type), ") in texels of ", width, " elements; they are 1 or 4 numbers");
     uint64_t count = uint64_t(element_count(t.shape)) / width;
     Place place = locate(d.buffers[binding]);
     require(place.offset % device.caps().storage_align == 0 && count <= device.caps().max_texels, "tensor '", t.name,
             "' at byte ", place.offset, " with ", count, " texels cannot be a texel buffer on this device (alignment ",
             device.caps().storage_align, ", at most ", device.caps().max_texels, " texels)");
-    VkFormat format = width == 4 ? VK_FORMAT_R32G32B32A32_SFLOAT : VK_FORMAT_R32_SFLOAT;
-    TexelView what = {place.buffer, format, place.offset, count * width * 4};
+    TexelView what = {place.buffer, format, place.offset, byte_count({int64_t(count * width)}, t.type)};
     auto [found, fresh] = views.try_emplace(what, VkBufferView(VK_NULL_HANDLE));
     if (fresh) {
         VkBufferViewCreateInfo info = {VK_STRUCTURE_TYPE_BUFFER_VIEW_CREATE_INFO};
@@ -130,7 +147,7 @@ void Plan::State::write_sets() {
             Tensor t = dispatches[i].buffers[b];
             Place place = locate(t);
             if (kernels[i]->interface.bindings[b].texels) {
-                texels.push_back(texel_view(dispatches[i], b));
+                texels.push_back(texel_view(dispatches[i], b, kernels[i]->interface.bindings[b].bits));
                 write(sets[i], b, VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER, {});
                 continue;
             }

@@ -56,7 +56,7 @@ struct Plan::State {
     void lay_out();
     void own_layout();
     void prepare();
-    VkBufferView texel_view(const Dispatch& d, uint32_t binding);
+    VkBufferView texel_view(const Dispatch& d, uint32_t binding, bool bits);
     void destroy_sets();
     void write_sets();
     void record(VkCommandBuffer commands, size_t steps, bool profile);

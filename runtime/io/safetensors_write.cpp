@@ -1,4 +1,5 @@
 // safetensors writer, element types and conversion to f32.
+#include "io/float16.hpp"
 #include "io/checked.hpp"
 #include "io/file.hpp"
 #include "io/safetensors.hpp"
@@ -97,18 +98,6 @@ std::string make_header(const std::map<std::string, std::string>& metadata,
     return text;
 }
 
-// Sign, 5 bits of exponent (bias 15), 10 bits of fraction.
-float half_to_float(std::uint16_t half) {
-    const std::uint32_t sign = (half & 0x8000u) << 16;
-    const std::uint32_t exponent = (half >> 10) & 31u, fraction = half & 0x3ffu;
-    if (exponent == 0) { // zero or subnormal: fraction * 2^-24, exact in f32
-        const float magnitude = static_cast<float>(fraction) * 0x1p-24f;
-        return sign != 0 ? -magnitude : magnitude;
-    }
-    const std::uint32_t wide = exponent == 31 ? 255u : exponent + 112u; // 112 = 127 - 15
-    return std::bit_cast<float>(sign | wide << 23 | fraction << 13);
-}
-
 // Beyond f32's range becomes infinity; C++ leaves that conversion undefined.
 float double_to_float(double value) {
     constexpr double kLargest = std::numeric_limits<float>::max();
@@ -173,7 +162,7 @@ std::vector<float> to_f32(const TensorEntry& tensor) {
         }
         std::uint16_t bits = 0;
         std::memcpy(&bits, tensor.data.data() + 2 * i, 2);
-        values[i] = half ? half_to_float(bits) : std::bit_cast<float>(std::uint32_t{bits} << 16);
+        values[i] = half ? from_f16(bits) : from_bf16(bits);
     }
     return values;
 }

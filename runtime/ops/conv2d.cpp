@@ -51,7 +51,8 @@ void lower_conv(Lowering& l, Pass pass, Geometry s, Tensor a, Tensor b, Tensor b
         reads = {four(s.o, Read::along_k), four(s.o, Read::along_k)};
         break;
     }
-    Gemm gemm = choose_gemm(l, name, m, n, k, reads, pass == Pass::weight_gradient && l.node->steps.empty());
+    std::string product = name + type_suffix(l, a, b);
+    Gemm gemm = choose_gemm(l, product.c_str(), m, n, k, reads, pass == Pass::weight_gradient && l.node->steps.empty());
     WeightGradient to(l, gemm, result, column_sums, m, n);
     s.k_chunk = gemm.k_chunk;
     if (pass == Pass::input_gradient)
@@ -62,7 +63,7 @@ void lower_conv(Lowering& l, Pass pass, Geometry s, Tensor a, Tensor b, Tensor b
                   .texels = gemm.texels,
                   .push = push_words(s),
                   .groups = gemm.groups,
-                  .name = name};
+                  .name = product};
     d.constants.insert(d.constants.end(), {0, 0});
     add_epilogue(l, gemm, bias, to.weights_target, n, d, to.bias_target);
     l.dispatch(std::move(d));
@@ -77,7 +78,9 @@ Tensor add_pass(Graph& g, Pass pass, const Geometry& s, Tensor a, Tensor b, Shap
            .out = {result},
            .lower = [=](Lowering& l) { lower_conv(l, pass, s, a, b, {}, result); },
            .adjoint = {},
-           .takes_steps = pass != Pass::weight_gradient}); // whose long sums are rather split
+           .takes_steps = pass != Pass::weight_gradient, // whose long sums are rather split
+           .takes_16_bit = true,
+           .wide = {pass == Pass::weight_gradient ? result : Tensor{}}});
     return result;
 }
 
@@ -89,7 +92,9 @@ void add_weight_gradient(Graph& g, const Geometry& s, Tensor x, Tensor dy, const
            .in = {x, dy},
            .out = {weights, bias},
            .lower = [=](Lowering& l) { lower_conv(l, Pass::weight_gradient, s, x, dy, {}, weights, bias); },
-           .adjoint = {}});
+           .adjoint = {},
+           .takes_16_bit = true,
+           .wide = {weights, bias}});
     dw = weights;
     db = bias;
 }
@@ -126,7 +131,9 @@ Tensor conv_layer(Graph& g, bool forward, const Geometry& s, Tensor in, Tensor w
                    if (wants_bias)
                        d.dx[2] = sum(graph, dy, 0, 3);
                },
-           .takes_steps = true});
+           .takes_steps = true,
+           .takes_16_bit = true,
+           .wide = {bias}});
     return activate(g, out, activation);
 }
 

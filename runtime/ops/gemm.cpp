@@ -239,6 +239,28 @@ void WeightGradient::finish(Lowering& l, const Gemm& gemm, uint64_t m, uint64_t 
         lower_reduce(l, bias_target, bias, ReduceOp::sum, 1, gemm.slices, n, 1);
 }
 
+std::string type_suffix(const Lowering& l, Tensor a, Tensor b) {
+    for (Tensor t : {a, b})
+        if (is_16_bit(l.type(t)))
+            return concat_text(" ", type_name(l.type(t)));
+    return "";
+}
+
+uint32_t types_constant(const Lowering& l, std::initializer_list<Tensor> tensors) {
+    uint32_t types = 0, shift = 0;
+    for (Tensor t : tensors) {
+        types |= (l.type(t) <= DType::bf16 ? uint32_t(l.type(t)) : 0) << shift;
+        shift += 2;
+    }
+    return types;
+}
+
+void read_bits(const Lowering& l, Dispatch& d) {
+    bool bf16 = std::any_of(d.buffers.begin(), d.buffers.end(), [&](Tensor t) { return l.type(t) == DType::bf16; });
+    if (bf16 && !d.texels.empty())
+        d.shader = find_shader(concat_text(d.shader.name, "_bits"));
+}
+
 void add_epilogue(const Lowering& l, const Gemm& gemm, Tensor bias, Tensor result, uint64_t n, Dispatch& d,
                   Tensor column_sums) {
     constexpr uint32_t kKeepColumnSums = 3; // as in epilogue.glsl
@@ -271,10 +293,14 @@ void add_epilogue(const Lowering& l, const Gemm& gemm, Tensor bias, Tensor resul
     }
     d.constants.insert(d.constants.end(),
                        {uint32_t(bool(bias)), kinds[0], kinds[1], kinds[2], kinds[3], keep, uint32_t(quads)});
+    d.constants.push_back(types_constant(l, {d.buffers[0], d.buffers[1], result, operands[0], operands[1],
+                                             keep ? kept : result}));
     d.constants.insert(d.constants.end(), gemm.more_constants.begin(), gemm.more_constants.end());
     d.buffers.insert(d.buffers.end(), {bias ? bias : nothing, result, operands[0], operands[1], keep ? kept : result});
     if (!d.texels.empty())
         d.texels.insert(d.texels.end(), {bias ? texel : 1, 0, widths[0], widths[1]});
+    require(quads || !is_16_bit(l.type(result)), "a product of ", n, " columns cannot be stored in 16 bits");
+    read_bits(l, d);
 }
 
 } // namespace vkvae

@@ -18,7 +18,7 @@ struct GemmReads {
 struct Gemm {
     std::string tile;                // its name, for Tuning
     std::string suffix;              // "_subgroup", "_plain" or "_tile"
-    // Specialization constants 0 to 4 and from 14 on; 5 and 6 are the kernel's own, 7 to 13 the epilogue's.
+    // Specialization constants 0 to 4 and from 15 on; 5 and 6 are the kernel's own, 7 to 14 the epilogue's.
     std::vector<uint32_t> constants, more_constants;
     std::vector<uint32_t> texels;    // of the bindings 0 (A) and 1 (B), if they are texel buffers
     uint32_t tile_m = 0, tile_n = 0;
@@ -44,6 +44,13 @@ struct GemmTile {
 std::span<const GemmTile> gemm_tiles(); // all there are; Caps::gemm_tile takes number N of them, from 1 on
 // Those that suit the device, the one to take for C (m, n) first. `splits`: choose_gemm may split k.
 std::vector<GemmTile> tile_candidates(const Caps& caps, uint64_t m, uint64_t n, bool splits);
+
+// What a product of these is called beside its operation: " f16" for one that reads 16 bits, else nothing.
+std::string type_suffix(const Lowering& l, Tensor a, Tensor b);
+// The specialization constant TYPES of shaders/common/tensor.glsl.
+uint32_t types_constant(const Lowering& l, std::initializer_list<Tensor> tensors);
+// For a kernel that reads bf16 in texels: its variant that reads bits.
+void read_bits(const Lowering& l, Dispatch& d);
 
 // Completes a product's dispatch with the epilogue of the node being lowered (shaders/common/epilogue.glsl): constants
 // from 7 on and bindings from 2 on. `result` (rows, n) takes the values if the node has taken no steps. Instead of taking

@@ -20,8 +20,9 @@ void lower_matmul(Lowering& l, Tensor a, Tensor b, Tensor bias, Tensor c, const 
     auto four = [](uint64_t neighbours, Read read) { return neighbours % 4 == 0 ? read : Read::single; };
     GemmReads reads = {ta ? four(s.m, Read::along_side) : four(s.k, Read::along_k),
                        tb ? four(s.k, Read::along_k) : four(s.n, Read::along_side)};
-    std::string name = concat_text("matmul_", ta ? "t" : "n", tb ? "t" : "n");
-    Gemm gemm = choose_gemm(l, name.c_str(), s.m, s.n, s.k, reads, !bias && l.node->steps.empty());
+    std::string name = concat_text("matmul_", ta ? "t" : "n", tb ? "t" : "n", type_suffix(l, a, b));
+    bool may_split = !bias && l.node->steps.empty() && l.type(c) == DType::f32; // partial sums are f32
+    Gemm gemm = choose_gemm(l, name.c_str(), s.m, s.n, s.k, reads, may_split);
     WeightGradient to(l, gemm, c, column_sums, s.m, s.n);
     struct Push {
         uint32_t m, n, k, k_chunk;
@@ -64,7 +65,8 @@ Tensor matmul(Graph& g, Tensor a, Tensor b, bool ta, bool tb) {
                    if (d.wanted[1])
                        d.dx[1] = tb ? matmul(graph, dc, a, true, ta) : matmul(graph, a, dc, !ta, false);
                },
-           .takes_steps = k <= 1024 || m * n >= 65536}); // few long sums are rather split
+           .takes_steps = k <= 1024 || m * n >= 65536, // few long sums are rather split
+           .takes_16_bit = true});
     return c;
 }
 
@@ -81,7 +83,9 @@ void add_linear_gradient(Graph& g, Tensor x, Tensor dy, Tensor& dw, Tensor& db) 
                [=](Lowering& l) {
                    lower_matmul(l, x, dy, {}, weights, {uint64_t(k), uint64_t(n), uint64_t(m)}, true, false, bias);
                },
-           .adjoint = {}});
+           .adjoint = {},
+           .takes_16_bit = true,
+           .wide = {weights, bias}});
     dw = weights;
     db = bias;
 }
@@ -122,7 +126,9 @@ Tensor linear(Graph& g, Tensor x, Tensor w, Tensor bias, Activation activation) 
                    else if (wants_bias)
                        d.dx[2] = sum(graph, dy, 0, 1);
                },
-           .takes_steps = true});
+           .takes_steps = true,
+           .takes_16_bit = true,
+           .wide = {bias}});
     return activate(g, y, activation);
 }
 

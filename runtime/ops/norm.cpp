@@ -83,7 +83,8 @@ void lower_statistics(Lowering& l, Tensor x, Tensor stats, NormShape s, float ep
     Chunks chunks = chunks_for_sums(s);
     uint32_t rows = s.n * s.groups;
     Tensor partial = l.scratch({s.n, chunks.count, 2, s.c}, "norm partial");
-    walk(l, "norm_partial", s, chunks, 1, {}, {x, partial});
+    walk(l, "norm_partial", s, chunks, 1, {types_constant(l, {x})}, {x, partial});
+    read_bits(l, l.dispatches.back());
     uint32_t lanes = lanes_for(l.caps, rows, chunks.count);
     struct Push {
         uint32_t count;
@@ -103,7 +104,8 @@ void lower_gradient(Lowering& l, Tensor x, Tensor gamma, Tensor stats, Tensor dy
     Chunks chunks = chunks_for_sums(s);
     uint32_t rows = s.n;
     Tensor sums = l.scratch({s.n, chunks.count, 2, s.c}, "norm sums");
-    walk(l, "norm_sums", s, chunks, 2, {}, {x, dy, stats, sums});
+    walk(l, "norm_sums", s, chunks, 2, {types_constant(l, {x, dy})}, {x, dy, stats, sums});
+    read_bits(l, l.dispatches.back());
     auto add_up = [&](uint32_t outer, uint32_t axis) {
         Tensor total = l.scratch({outer, 2, s.c}, "norm sums");
         lower_reduce(l, sums, total, ReduceOp::sum, outer, axis, uint64_t(2) * s.c, 1);
@@ -148,7 +150,9 @@ void add_gradients(Adjoint& d, Tensor x, Tensor gamma, Tensor stats, const NormS
            .out = out,
            .lower = [=](Lowering& l) { lower_gradient(l, x, gamma, stats, dy, to, s); },
            .adjoint = {},
-           .takes_steps = bool(to.dx)});
+           .takes_steps = bool(to.dx),
+           .takes_16_bit = true,
+           .wide = {gamma, stats, to.dgamma, to.dbeta}});
     d.dx = {to.dx, to.dgamma, to.dbeta};
 }
 
@@ -165,7 +169,9 @@ Tensor norm(Graph& g, const char* op, Tensor x, Tensor gamma, Tensor beta, const
                    walk_with_steps(l, "norm_apply", s, {x, stats}, 1, gamma, beta, y);
                },
            .adjoint = [=](Adjoint& d) { add_gradients(d, x, gamma, stats, s); },
-           .takes_steps = true});
+           .takes_steps = true,
+           .takes_16_bit = true,
+           .wide = {gamma, beta, stats}});
     return y;
 }
 

@@ -105,7 +105,7 @@ void DataView::check(const ModelConfig& model) const {
     require_data(count > 0, "the data set is empty");
     require_data(width == model.pixels(), "the data have ", width, " numbers a sample, the model takes ",
                  model.pixels());
-    require_data(type != DType::u32 && count <= std::numeric_limits<uint32_t>::max() &&
+    require_data((type == DType::u8 || type == DType::f32) && count <= std::numeric_limits<uint32_t>::max() &&
                      bytes.size() / row_bytes() == uint64_t(count),
                  "the data claim to be ", count, " samples of ", row_bytes(), " bytes, but have ", bytes.size());
 }

@@ -7,6 +7,7 @@
 // pass. With STORE_QUADS the rows of the result are whole vec4s, and four neighbours are stored at a time.
 // Operands are texel buffers where the kernel's are (common/gemm.glsl).
 #include "common/activation.glsl"
+#include "common/tensor.glsl"
 
 const uint STEP_ACTIVATION = 1, STEP_ACTIVATION_GRADIENT = 2, STEP_ADD = 3; // as Step::Kind in vkvae/graph.hpp
 layout(constant_id = 8) const uint STEP_1 = 0;
@@ -17,37 +18,18 @@ layout(constant_id = 12) const uint KEEP = 0; // 1, 2: the value before step 1, 
 const uint KEEP_COLUMN_SUMS = 3;              // of B, for a bias: the drivers' own matter, (slices, n)
 layout(constant_id = 13) const bool STORE_QUADS = false;
 
-layout(set = 0, binding = 3) writeonly restrict buffer Result { float result[]; };
-layout(set = 0, binding = 3) writeonly restrict buffer Result4 { vec4 result_vectors[]; };
-layout(set = 0, binding = 6) writeonly restrict buffer Kept { float kept[]; };
-layout(set = 0, binding = 6) writeonly restrict buffer Kept4 { vec4 kept_vectors[]; };
-#if defined(SUBGROUP) || defined(TEXELS)
-layout(set = 0, binding = 4) uniform samplerBuffer x1_texels;
-layout(set = 0, binding = 5) uniform samplerBuffer x2_texels;
-vec4 x1_at(uint at) { return texelFetch(x1_texels, int(STORE_QUADS ? at / 4 : at)); }
-vec4 x2_at(uint at) { return texelFetch(x2_texels, int(STORE_QUADS ? at / 4 : at)); }
-#else
-layout(set = 0, binding = 4) readonly restrict buffer X1 { float x1[]; };
-layout(set = 0, binding = 4) readonly restrict buffer X14 { vec4 x1_vectors[]; };
-layout(set = 0, binding = 5) readonly restrict buffer X2 { float x2[]; };
-layout(set = 0, binding = 5) readonly restrict buffer X24 { vec4 x2_vectors[]; };
-vec4 x1_at(uint at) { return STORE_QUADS ? x1_vectors[at / 4] : vec4(x1[at]); }
-vec4 x2_at(uint at) { return STORE_QUADS ? x2_vectors[at / 4] : vec4(x2[at]); }
-#endif
-
+const uint TYPE_RESULT = TYPES >> 4 & 3u, TYPE_X1 = TYPES >> 6 & 3u, TYPE_X2 = TYPES >> 8 & 3u, TYPE_KEPT = TYPES >> 10 & 3u;
+WRITABLE(3, result, TYPE_RESULT)
+READABLE(4, x1, TYPE_X1)
+READABLE(5, x2, TYPE_X2)
+WRITABLE(6, kept, TYPE_KEPT)
 #ifdef WITHOUT_BIAS // binding 2 is the kernel's own
 const bool HAS_BIAS = false;
-vec4 bias_at(uint column) { return vec4(0.0); }
+float bias_one(uint column) { return 0.0; }
+vec4 bias_quad(uint column) { return vec4(0.0); }
 #else
 layout(constant_id = 7) const bool HAS_BIAS = false;
-#ifdef SUBGROUP
-layout(set = 0, binding = 2) uniform samplerBuffer bias_texels;
-vec4 bias_at(uint column) { return texelFetch(bias_texels, int(STORE_QUADS ? column / 4 : column)); }
-#else
-layout(set = 0, binding = 2) readonly restrict buffer Bias { float bias[]; };
-layout(set = 0, binding = 2) readonly restrict buffer Bias4 { vec4 bias_vectors[]; };
-vec4 bias_at(uint column) { return STORE_QUADS ? bias_vectors[column / 4] : vec4(bias[column]); }
-#endif
+READABLE(2, bias, F32)
 #endif
 
 // x is the activation's input or output, whichever its derivative is computed from.
@@ -66,30 +48,30 @@ vec4 apply_step(uint kind, uint function, vec4 v, vec4 x) {
 // Four neighbours from `at`, a multiple of 4; with STORE_QUADS.
 void store_quad(uint at, uint column, vec4 v) {
     if (HAS_BIAS)
-        v += bias_at(column);
+        v += bias_quad(column);
     if (KEEP == 1)
-        kept_vectors[at / 4] = v;
+        kept_put_quad(at, v);
     if (STEP_1 != 0)
-        v = apply_step(STEP_1, FUNCTION_1, v, STEP_1 == STEP_ACTIVATION ? vec4(0.0) : x1_at(at));
+        v = apply_step(STEP_1, FUNCTION_1, v, STEP_1 == STEP_ACTIVATION ? vec4(0.0) : x1_quad(at));
     if (KEEP == 2)
-        kept_vectors[at / 4] = v;
+        kept_put_quad(at, v);
     if (STEP_2 != 0)
-        v = apply_step(STEP_2, FUNCTION_2, v, STEP_2 == STEP_ACTIVATION ? vec4(0.0) : x2_at(at));
-    result_vectors[at / 4] = v;
+        v = apply_step(STEP_2, FUNCTION_2, v, STEP_2 == STEP_ACTIVATION ? vec4(0.0) : x2_quad(at));
+    result_put_quad(at, v);
 }
 
 // One value; without STORE_QUADS. Not the quad with three idle components: not every compiler drops those, and
 // SwiftShader's took twice as long with them.
 void store_one(uint at, uint column, float v) {
     if (HAS_BIAS)
-        v += bias_at(column).x;
+        v += bias_one(column);
     if (KEEP == 1)
-        kept[at] = v;
+        kept_put_one(at, v);
     if (STEP_1 != 0)
-        v = apply_step(STEP_1, FUNCTION_1, v, STEP_1 == STEP_ACTIVATION ? 0.0 : x1_at(at).x);
+        v = apply_step(STEP_1, FUNCTION_1, v, STEP_1 == STEP_ACTIVATION ? 0.0 : x1_one(at));
     if (KEEP == 2)
-        kept[at] = v;
+        kept_put_one(at, v);
     if (STEP_2 != 0)
-        v = apply_step(STEP_2, FUNCTION_2, v, STEP_2 == STEP_ACTIVATION ? 0.0 : x2_at(at).x);
-    result[at] = v;
+        v = apply_step(STEP_2, FUNCTION_2, v, STEP_2 == STEP_ACTIVATION ? 0.0 : x2_one(at));
+    result_put_one(at, v);
 }

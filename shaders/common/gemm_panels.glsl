@@ -34,20 +34,20 @@ void begin_panels(uint m0, uint n0, uint k0) {
 // Past the end of k both are 0: 0 of A alone would meet whatever is in B, which may be infinite.
 float a_float(Row row, Tap tap, bool inside) {
     int at = inside ? a_at(row, tap) : -1;
-    float x = a_data[max(at, 0)];
+    float x = a_one(uint(max(at, 0)));
     return at < 0 ? 0.0 : x;
 }
 vec4 a_vector(Row row, Tap tap, bool inside) {
     int at = inside ? a_at(row, tap) : -1;
-    vec4 x = a_vectors[max(at, 0) / 4];
+    vec4 x = a_quad(uint(max(at, 0)));
     return at < 0 ? vec4(0.0) : x;
 }
 float b_float(uint at, bool inside) {
-    float x = b_data[inside ? at : 0];
+    float x = b_one(inside ? at : 0);
     return inside ? x : 0.0;
 }
 vec4 b_vector(uint at, bool inside) {
-    vec4 x = b_vectors[inside ? at / 4 : 0];
+    vec4 x = b_quad(inside ? at : 0);
     return inside ? x : vec4(0.0);
 }
 

@@ -14,7 +14,7 @@ shared float shared_b[TILE_K * (TILE_N + 1)];
 
 float load_a(Row row, Tap tap) {
     int at = a_at(row, tap);
-    float value = a_data[max(at, 0)];
+    float value = a_one(uint(max(at, 0)));
     return at < 0 ? 0.0 : value;
 }
 
@@ -42,7 +42,7 @@ void gemm(uint tile_m, uint tile_n, uint k_begin, uint k_end) {
             uint n = B_ALONG_K ? i / TILE_K : i % TILE_N, k = B_ALONG_K ? i % TILE_K : i / TILE_N;
             float x = 0.0;
             if (k0 + k <= k_last)
-                x = b_data[b_at_tap(tap_state(k0 + k)) + b_at_column(min(n0 + n, n_last))];
+                x = b_one(b_at_tap(tap_state(k0 + k)) + b_at_column(min(n0 + n, n_last)));
             shared_b[k * (TILE_N + 1) + n] = x;
         }
         barrier();
@@ -61,7 +61,7 @@ void gemm(uint tile_m, uint tile_n, uint k_begin, uint k_end) {
         barrier();
     }
     if (KEEP == KEEP_COLUMN_SUMS && tile_m == 0 && item < TILE_N && n0 + item <= n_last)
-        kept[gl_WorkGroupID.z * gemm_n() + n0 + item] = column_sum;
+        kept_put_one(gl_WorkGroupID.z * gemm_n() + n0 + item, column_sum);
     // No unrolling asked for: SwiftShader's compiler takes a second less.
     for (uint i = 0; i < 4; i++) {
         uint m = m0 + my_m + i, n = n0 + my_n, row = c_row(min(m, m_last));

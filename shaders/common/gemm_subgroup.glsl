@@ -24,10 +24,10 @@ uint row_in_tile(uint group, uint lane) {
 
 vec4 a_fetch(Row row, Tap tap) {
     int at = a_at(row, tap);
-    vec4 texel = texelFetch(a_texels, A_READ == SINGLE ? max(at, 0) : max(at, 0) / 4);
+    vec4 texel = a_texel(uint(A_READ == SINGLE ? max(at, 0) : max(at, 0) / 4));
     return at < 0 ? vec4(0.0) : texel;
 }
-vec4 b_fetch(uint at) { return texelFetch(b_texels, int(B_READ == SINGLE ? at : at / 4)); }
+vec4 b_fetch(uint at) { return b_texel(B_READ == SINGLE ? at : at / 4); }
 
 // subgroupBroadcast wants a constant.
 #define ADD_ROW(source)                                                                                                \
@@ -117,7 +117,7 @@ void gemm(uint tile_m, uint tile_n, uint k_begin, uint k_end) {
     if (KEEP == KEEP_COLUMN_SUMS && tile_m == 0)
         [[unroll]] for (uint c = 0; c < COLUMNS; c++)
             if (n0 + c <= n_last)
-                kept[gl_WorkGroupID.z * gemm_n() + n0 + c] = earlier[c] + column_sums[c];
+                kept_put_one(gl_WorkGroupID.z * gemm_n() + n0 + c, earlier[c] + column_sums[c]);
     // Each lane finds where its rows go: a division is slow, and the loop below would do one for every store.
     uint c_rows[GROUPS];
     [[unroll]] for (uint g = 0; g < GROUPS; g++)

@@ -7,10 +7,10 @@ layout(constant_id = 1) const uint TILE_M = 64;
 layout(constant_id = 2) const uint TILE_N = 64;
 layout(constant_id = 3) const uint A_READ = 0; // 0: one float at a time, else in vec4s, as in gemm_subgroup.glsl
 layout(constant_id = 4) const uint B_READ = 0;
-layout(constant_id = 14) const uint TILE_K = 16; // 5 and 6 are the kernel's, 7 to 13 the epilogue's
-layout(constant_id = 15) const uint ROWS = 4;
-layout(constant_id = 16) const uint COLUMNS = 4;
-layout(constant_id = 17) const bool PREFETCH = false; // read the next panels while these are multiplied
+layout(constant_id = 15) const uint TILE_K = 16; // 5 and 6 are the kernel's, 7 to 14 the epilogue's
+layout(constant_id = 16) const uint ROWS = 4;
+layout(constant_id = 17) const uint COLUMNS = 4;
+layout(constant_id = 18) const bool PREFETCH = false; // read the next panels while these are multiplied
 
 #include "common/gemm_panels.glsl"
 
@@ -74,7 +74,7 @@ void gemm(uint tile_m, uint tile_n, uint k_begin, uint k_end) {
         barrier();
     }
     if (KEEP == KEEP_COLUMN_SUMS && tile_m == 0 && gl_LocalInvocationID.x < TILE_N && n0 + gl_LocalInvocationID.x <= n_last)
-        kept[gl_WorkGroupID.z * gemm_n() + n0 + gl_LocalInvocationID.x] = column_sum;
+        kept_put_one(gl_WorkGroupID.z * gemm_n() + n0 + gl_LocalInvocationID.x, column_sum);
     // Unrolled, or NVK keeps acc in memory.
     [[unroll]] for (uint i = 0; i < ROWS; i++) {
         uint m = m0 + my_m + i / 4 * 4 * DOWN + i % 4, row = c_row(min(m, m_last));

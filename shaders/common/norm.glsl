@@ -14,10 +14,12 @@ layout(push_constant) uniform Push {
 
 #ifdef QUADS
 #define Value vec4
+#define LOAD(x, at) x##_quad(4 * (at))
 #define STORE(at, c, v) store_quad(4 * (at), c, v) // of common/epilogue.glsl
 const uint WIDTH = 4;
 #else
 #define Value float
+#define LOAD(x, at) x##_one(at)
 #define STORE(at, c, v) store_one(at, c, v)
 const uint WIDTH = 1;
 #endif

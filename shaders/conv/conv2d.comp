@@ -11,13 +11,14 @@
 //
 // Source: Chetlur et al. 2014, "cuDNN: Efficient Primitives for Deep Learning", section 3.
 //
-// variants: conv2d_forward_subgroup -DFORWARD -DSUBGROUP | conv2d_forward_plain -DFORWARD -DPLAIN | conv2d_forward_tile -DFORWARD | conv2d_input_gradient_subgroup -DINPUT_GRADIENT -DSUBGROUP | conv2d_input_gradient_plain -DINPUT_GRADIENT -DPLAIN | conv2d_input_gradient_tile -DINPUT_GRADIENT | conv2d_weight_gradient_subgroup -DWEIGHT_GRADIENT -DSUBGROUP | conv2d_weight_gradient_plain -DWEIGHT_GRADIENT -DPLAIN | conv2d_weight_gradient_tile -DWEIGHT_GRADIENT
+// variants: conv2d_forward_subgroup -DFORWARD -DSUBGROUP | conv2d_forward_subgroup_bits -DFORWARD -DSUBGROUP -DBITS | conv2d_forward_plain -DFORWARD -DPLAIN | conv2d_forward_tile -DFORWARD | conv2d_input_gradient_subgroup -DINPUT_GRADIENT -DSUBGROUP | conv2d_input_gradient_subgroup_bits -DINPUT_GRADIENT -DSUBGROUP -DBITS | conv2d_input_gradient_plain -DINPUT_GRADIENT -DPLAIN | conv2d_input_gradient_tile -DINPUT_GRADIENT | conv2d_weight_gradient_subgroup -DWEIGHT_GRADIENT -DSUBGROUP | conv2d_weight_gradient_subgroup_bits -DWEIGHT_GRADIENT -DSUBGROUP -DBITS | conv2d_weight_gradient_plain -DWEIGHT_GRADIENT -DPLAIN | conv2d_weight_gradient_tile -DWEIGHT_GRADIENT
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
 #ifdef SUBGROUP
 #extension GL_KHR_shader_subgroup_ballot : require
 #extension GL_KHR_shader_subgroup_shuffle : require
+#define TEXELS
 #endif
 
 layout(push_constant) uniform Push {
@@ -27,17 +28,9 @@ layout(push_constant) uniform Push {
     int pad_top, pad_left;
     uint k_chunk;
 };
-#ifdef SUBGROUP
-layout(set = 0, binding = 0) uniform samplerBuffer a_texels;
-layout(set = 0, binding = 1) uniform samplerBuffer b_texels;
-#else
-layout(set = 0, binding = 0) readonly restrict buffer A { float a_data[]; };
-layout(set = 0, binding = 0) readonly restrict buffer A4 { vec4 a_vectors[]; };
-layout(set = 0, binding = 1) readonly restrict buffer B { float b_data[]; };
-layout(set = 0, binding = 1) readonly restrict buffer B4 { vec4 b_vectors[]; };
-#endif
-
 #include "common/epilogue.glsl"
+READABLE(0, a, TYPE_A)
+READABLE(1, b, TYPE_B)
 
 // A position of the picture that a tap is added to, and a tap; `at` are offsets into A.
 struct Pixel {

@@ -3,13 +3,14 @@
 //   op(A) is (M, K): A stored (M, K), or (K, M) with TRANS_A;  op(B) is (K, N): stored (K, N), or (N, K) with TRANS_B
 //   C (slices, M, N): with more than one slice of k each holds a partial sum, without an epilogue
 //
-// variants: matmul_subgroup -DSUBGROUP | matmul_plain -DPLAIN | matmul_tile
+// variants: matmul_subgroup -DSUBGROUP | matmul_subgroup_bits -DSUBGROUP -DBITS | matmul_plain -DPLAIN | matmul_tile
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
 #ifdef SUBGROUP
 #extension GL_KHR_shader_subgroup_ballot : require
 #extension GL_KHR_shader_subgroup_shuffle : require
+#define TEXELS
 #endif
 
 layout(constant_id = 5) const bool TRANS_A = false;
@@ -18,17 +19,9 @@ layout(constant_id = 6) const bool TRANS_B = false;
 layout(push_constant) uniform Push {
     uint m, n, k, k_chunk;
 };
-#ifdef SUBGROUP
-layout(set = 0, binding = 0) uniform samplerBuffer a_texels;
-layout(set = 0, binding = 1) uniform samplerBuffer b_texels;
-#else
-layout(set = 0, binding = 0) readonly restrict buffer A { float a_data[]; };
-layout(set = 0, binding = 0) readonly restrict buffer A4 { vec4 a_vectors[]; };
-layout(set = 0, binding = 1) readonly restrict buffer B { float b_data[]; };
-layout(set = 0, binding = 1) readonly restrict buffer B4 { vec4 b_vectors[]; };
-#endif
-
 #include "common/epilogue.glsl"
+READABLE(0, a, TYPE_A)
+READABLE(1, b, TYPE_B)
 
 #define Row uint
 #define Tap uint

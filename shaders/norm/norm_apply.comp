@@ -1,7 +1,7 @@
 // y = (x - mean) rstd gamma + beta, and the steps of common/epilogue.glsl.
 //   x, y (N, S, C); gamma, beta (C); statistics (N, G, 2)
 //
-// variants: norm_apply | norm_apply_quads -DQUADS | norm_apply_texels -DTEXELS
+// variants: norm_apply | norm_apply_quads -DQUADS | norm_apply_texels -DTEXELS | norm_apply_texels_bits -DTEXELS -DBITS
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #define WITHOUT_BIAS
@@ -9,13 +9,7 @@
 #include "common/index.glsl"
 #include "common/norm.glsl"
 
-#ifdef TEXELS
-layout(set = 0, binding = 0) uniform samplerBuffer x;
-Value load_x(uint at) { return texelFetch(x, int(at)); }
-#else
-layout(set = 0, binding = 0) readonly restrict buffer X { Value x[]; };
-Value load_x(uint at) { return x[at]; }
-#endif
+READABLE(0, x, TYPE_A)
 layout(set = 0, binding = 1) readonly restrict buffer Statistics { vec2 statistics[]; };
 layout(set = 0, binding = 2) readonly restrict buffer Gamma { Value gamma[]; };
 layout(set = 0, binding = 7) readonly restrict buffer Beta { Value beta[]; };
@@ -29,5 +23,5 @@ void main() {
     Value mean = FIRST(statistics, row), scale = SECOND(statistics, row) * gamma[item.c / WIDTH];
     Value shift = beta[item.c / WIDTH];
     for (uint at = item.first; at < item.end; at += item.step)
-        STORE(at, item.c, (load_x(at) - mean) * scale + shift);
+        STORE(at, item.c, (LOAD(x, at) - mean) * scale + shift);
 }

@@ -1,7 +1,7 @@
 // dx = rstd (dy gamma - mean(e) - xhat mean(e xhat)), e = dy gamma, and the steps of common/epilogue.glsl.
 //   x, dy, dx (N, S, C); gamma (C); means (N, G, 4): mean, rstd, mean(e), mean(e xhat)
 //
-// variants: norm_gradient | norm_gradient_quads -DQUADS | norm_gradient_texels -DTEXELS
+// variants: norm_gradient | norm_gradient_quads -DQUADS | norm_gradient_texels -DTEXELS | norm_gradient_texels_bits -DTEXELS -DBITS
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #define WITHOUT_BIAS
@@ -9,17 +9,8 @@
 #include "common/index.glsl"
 #include "common/norm.glsl"
 
-#ifdef TEXELS
-layout(set = 0, binding = 0) uniform samplerBuffer x;
-layout(set = 0, binding = 1) uniform samplerBuffer dy;
-Value load_x(uint at) { return texelFetch(x, int(at)); }
-Value load_dy(uint at) { return texelFetch(dy, int(at)); }
-#else
-layout(set = 0, binding = 0) readonly restrict buffer X { Value x[]; };
-layout(set = 0, binding = 1) readonly restrict buffer Dy { Value dy[]; };
-Value load_x(uint at) { return x[at]; }
-Value load_dy(uint at) { return dy[at]; }
-#endif
+READABLE(0, x, TYPE_A)
+READABLE(1, dy, TYPE_B)
 layout(set = 0, binding = 2) readonly restrict buffer Gamma { Value gamma[]; };
 layout(set = 0, binding = 7) readonly restrict buffer Means { vec2 means[]; };
 
@@ -32,5 +23,5 @@ void main() {
     Value mean = FIRST(means, row), rstd = SECOND(means, row), mean_e = FIRST(means, row + 1);
     Value factor = gamma[item.c / WIDTH], slope = rstd * SECOND(means, row + 1);
     for (uint at = item.first; at < item.end; at += item.step)
-        STORE(at, item.c, rstd * (factor * load_dy(at) - mean_e - slope * (load_x(at) - mean)));
+        STORE(at, item.c, rstd * (factor * LOAD(dy, at) - mean_e - slope * (LOAD(x, at) - mean)));
 }

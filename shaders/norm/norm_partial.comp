@@ -6,19 +6,15 @@
 // The shift is the chunk's first value, so a large mean does not eat the variance. Where that value is far off, by k
 // standard deviations of the group, the squares lose k^2 <= (elements of the group) roundings in one chunk alone.
 //
-// variants: norm_partial | norm_partial_quads -DQUADS | norm_partial_texels -DTEXELS
+// variants: norm_partial | norm_partial_quads -DQUADS | norm_partial_texels -DTEXELS | norm_partial_texels_bits -DTEXELS -DBITS
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "common/index.glsl"
 #include "common/norm.glsl"
+#define TYPES_ID 1
+#include "common/tensor.glsl"
 
-#ifdef TEXELS
-layout(set = 0, binding = 0) uniform samplerBuffer x;
-Value load_x(uint at) { return texelFetch(x, int(at)); }
-#else
-layout(set = 0, binding = 0) readonly restrict buffer X { Value x[]; };
-Value load_x(uint at) { return x[at]; }
-#endif
+READABLE(0, x, TYPE_A)
 layout(set = 0, binding = 1) writeonly restrict buffer Partial { Value partial[]; };
 
 void main() {
@@ -26,9 +22,9 @@ void main() {
     if (index >= count)
         return;
     Item item = item_of(index);
-    Value shift = load_x(item.first), sum = Value(0.0), squares = Value(0.0);
+    Value shift = LOAD(x, item.first), sum = Value(0.0), squares = Value(0.0);
     for (uint at = item.first + item.step; at < item.end; at += item.step) {
-        Value d = load_x(at) - shift;
+        Value d = LOAD(x, at) - shift;
         sum += d;
         squares += d * d;
     }

@@ -1,23 +1,16 @@
 // Sums of dy and of dy xhat of each channel in a chunk of the positions: all that the gradients are made of.
 //   x, dy (N, S, C) -> partial (N, chunks, 2, C)
 //
-// variants: norm_sums | norm_sums_quads -DQUADS | norm_sums_texels -DTEXELS
+// variants: norm_sums | norm_sums_quads -DQUADS | norm_sums_texels -DTEXELS | norm_sums_texels_bits -DTEXELS -DBITS
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "common/index.glsl"
 #include "common/norm.glsl"
+#define TYPES_ID 1
+#include "common/tensor.glsl"
 
-#ifdef TEXELS
-layout(set = 0, binding = 0) uniform samplerBuffer x;
-layout(set = 0, binding = 1) uniform samplerBuffer dy;
-Value load_x(uint at) { return texelFetch(x, int(at)); }
-Value load_dy(uint at) { return texelFetch(dy, int(at)); }
-#else
-layout(set = 0, binding = 0) readonly restrict buffer X { Value x[]; };
-layout(set = 0, binding = 1) readonly restrict buffer Dy { Value dy[]; };
-Value load_x(uint at) { return x[at]; }
-Value load_dy(uint at) { return dy[at]; }
-#endif
+READABLE(0, x, TYPE_A)
+READABLE(1, dy, TYPE_B)
 layout(set = 0, binding = 2) readonly restrict buffer Statistics { vec2 statistics[]; };
 layout(set = 0, binding = 3) writeonly restrict buffer Partial { Value partial[]; };
 
@@ -29,9 +22,9 @@ void main() {
     Rows row = rows_of(item);
     Value mean = FIRST(statistics, row), sum = Value(0.0), sum_xhat = Value(0.0);
     for (uint at = item.first; at < item.end; at += item.step) {
-        Value d = load_dy(at);
+        Value d = LOAD(dy, at);
         sum += d;
-        sum_xhat += d * (load_x(at) - mean);
+        sum_xhat += d * (LOAD(x, at) - mean);
     }
     uint columns = channels / WIDTH, to = 2 * (item.n * chunks + item.chunk) * columns + item.c / WIDTH;
     partial[to] = sum;

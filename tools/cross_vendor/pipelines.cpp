@@ -294,7 +294,12 @@ void print_statistics(const Functions& fn, VkDevice device, VkPipeline pipeline,
     std::fflush(stdout); // a compiler that crashes leaves what was done before
 }
 
-bool for_cpus_only(const std::string& shader) { return shader.ends_with("_subgroup") || shader.ends_with("_plain"); }
+bool for_cpus_only(const std::string& shader) { 
+    for (const char* ending : {"_subgroup", "_subgroup_bits", "_plain", "_texels", "_texels_bits"})
+        if (shader.ends_with(ending))
+            return true;
+    return false;
+}
 
 void run(int argc, char** argv) {
     auto* host = new Host; // a driver without a device may well crash on the way down

@@ -20,7 +20,9 @@ using Shape = std::vector<int64_t>;
 int64_t element_count(const Shape& shape);
 std::string to_text(const Shape& shape); // "(128, 784)"
 
-enum class DType : uint8_t { f32, u32, u8 };
+enum class DType : uint8_t { f32, f16, bf16, u32, u8 }; // the first three as in shaders/common/tensor.glsl
+inline bool is_16_bit(DType type) { return type == DType::f16 || type == DType::bf16; }
+const char* type_name(DType type); // "f32"
 uint64_t byte_count(const Shape& shape, DType type);
 
 // An index into a Graph. Owns nothing.
@@ -98,6 +100,7 @@ class Lowering {
     const Caps& caps;
 
     const Shape& shape(Tensor t) const { return tensors[t.id].shape; }
+    DType type(Tensor t) const { return tensors[t.id].type; }
     // True if some node reads the tensor, or it was kept: outputs that nobody wants need not be computed.
     bool used(Tensor t) const { return used_[tensors[t.id].storage.id]; }
     // Memory that lives from its first to its last use by the dispatches of one node.
@@ -158,6 +161,8 @@ struct Node {
     Step step;                // if the node is one: out[0] = step(in[0]), with the step's operand in[1]
     bool takes_steps = false; // its kernels can end with steps on out[0]
     std::vector<Step> steps;  // that it has taken: filled by fusion
+    bool takes_16_bit = false; // its kernels read and write tensors of 16 bits,
+    std::vector<Tensor> wide;  // but these have to be f32
 };
 
 class Graph {
@@ -205,6 +210,7 @@ struct PlanOptions {
     bool fuse = true;        // elementwise nodes become steps of the kernels that compute their input
     bool alias = true;       // tensors with disjoint lifetimes share memory; off, with fuse off, to read all of them
     uint32_t max_steps = 1;  // steps in one submission: slots in the StepParams ring
+    DType precision = DType::f32;   // f16, bf16: so are intermediate tensors of which all kernels can be; sums stay f32
     const Tuning* tuning = nullptr; // read while the plan is built
 };
 
@@ -231,7 +237,8 @@ class Plan {
     // Copies between the host and an external or kept tensor. Waits for the submission under way.
     void write(Tensor t, std::span<const std::byte> data);
     void read(Tensor t, std::span<std::byte> data);
-    void write(Tensor t, std::span<const float> data) { write(t, std::as_bytes(data)); }
+    // The same in f32, which is rounded to or widened from 16 bits where the tensor has them.
+    void write(Tensor t, std::span<const float> data);
     std::vector<float> read(Tensor t);
 
     // How long the device worked on the last submission, by its own clock; 0 where it has none.
