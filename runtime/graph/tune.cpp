@@ -32,7 +32,7 @@ struct Round {
 };
 
 Round run_round(Device& device, const Graph& graph, const TuneOptions& o, const Tuning& tuning) {
-    Plan plan(device, graph, {.tuning = &tuning});
+    Plan plan(device, graph, {.precision = o.precision, .tuning = &tuning});
     if (o.bind)
         o.bind(plan);
     Round round;
@@ -49,8 +49,8 @@ Round run_round(Device& device, const Graph& graph, const TuneOptions& o, const 
     return round;
 }
 
-// Whether every result is that of the first round, to the rounding of another compilation.
-bool same(const Round& first, const Round& other) {
+// Whether every result is that of the first round, to the rounding of another compilation: relative, in L2.
+bool same(const Round& first, const Round& other, double bound) {
     for (size_t r = 0; r < first.results.size(); r++) {
         double squares = 0, errors = 0;
         for (size_t i = 0; i < first.results[r].size(); i++) {
@@ -58,7 +58,7 @@ bool same(const Round& first, const Round& other) {
             squares += a * a;
             errors += (a - b) * (a - b);
         }
-        if (!(errors <= 1e-10 * squares)) // and so for NaN
+        if (!(errors <= bound * bound * squares)) // and so for NaN
             return false;
     }
     return true;
@@ -80,7 +80,7 @@ TuneReport tune(Device& device, const Graph& graph, const TuneOptions& o) {
     auto attempt = [&](const Tuning& tuning) -> std::optional<Round> {
         try {
             Round round = run_round(device, graph, o, tuning);
-            if (same(first, round))
+            if (same(first, round, is_16_bit(o.precision) ? 1e-3 : 1e-5))
                 return round;
         } catch (const Error&) { // a driver that cannot compile it, or has no memory for it
         }

@@ -2,20 +2,36 @@
 //
 //   nll = sum nll_rows,  kl = sum kl_dims,  loss = nll + beta kl        d nll_rows = dnll + dloss,  d kl_dims = dkl + beta dloss
 //
-// Kernel: shaders/elbo/elbo_sums.comp.
+// Kernels: shaders/elbo/elbo_sums.comp, elbo_sums_gradient.comp.
 #include "vkvae/ops.hpp"
 
 namespace vkvae {
 namespace {
 
-// `y` or nothing, plus `scalar` or nothing, for every element of a shape.
-Tensor spread(Graph& g, Tensor y, Tensor scalar, const Shape& shape) {
-    Tensor sum = y && scalar ? add(g, y, scalar) : y ? y : scalar;
-    if (!sum)
-        return {};
-    if (g.info(sum).constant)
-        return g.constant(*g.info(sum).constant, shape);
-    return add(g, g.constant(0, shape), sum);
+// Of the number dy, and of nothing, which is 0.
+Tensor one_number(Graph& g, Tensor dy) { return dy ? dy : g.constant(0, {1}); }
+
+void add_gradient(Adjoint& d, const Shape& rows, const Shape& dims) {
+    Graph& g = d.graph;
+    Tensor dnll = one_number(g, d.dy[0]), dkl = one_number(g, d.dy[1]), dloss = one_number(g, d.dy[2]);
+    std::optional<float> nll = g.info(dnll).constant, kl = g.info(dkl).constant, loss = g.info(dloss).constant;
+    if (nll && kl == 0.0f && loss) { // as in most training: a gradient that is a constant needs no kernel
+        d.dx = {g.constant(*nll + *loss, rows), scale_by_beta(g, g.constant(*loss, dims))};
+        return;
+    }
+    Tensor drows = g.tensor(rows, "d nll rows"), ddims = g.tensor(dims, "d kl dims");
+    struct Push {
+        uint32_t count, rows;
+    } push = {uint32_t(rows[0] + dims[0]), uint32_t(rows[0])};
+    g.add({.op = "elbo_sums_gradient",
+           .in = {dnll, dkl, dloss},
+           .out = {drows, ddims},
+           .lower =
+               [=](Lowering& l) {
+                   l.each("elbo_sums_gradient", push.count, {}, {dnll, dkl, dloss, drows, ddims}, push);
+               },
+           .adjoint = {}});
+    d.dx = {drows, ddims};
 }
 
 } // namespace
@@ -39,16 +55,7 @@ ElboSums elbo_sums(Graph& g, Tensor nll_rows, Tensor kl_dims) {
                                .push = push_words(push),
                                .name = "elbo_sums"});
                },
-           .adjoint =
-               [=](Adjoint& d) {
-                   Graph& graph = d.graph;
-                   d.dx[0] = spread(graph, d.dy[0], d.dy[2], rows);
-                   Tensor from_loss = d.dy[2];
-                   if (d.wanted[1] && from_loss) // spread first: a constant costs nothing
-                       from_loss = scale_by_beta(graph, spread(graph, {}, d.dy[2], dims));
-                   Tensor from_kl = spread(graph, d.dy[1], {}, dims);
-                   d.dx[1] = from_kl && from_loss ? add(graph, from_kl, from_loss) : from_kl ? from_kl : from_loss;
-               }});
+           .adjoint = [=](Adjoint& d) { add_gradient(d, rows, dims); }});
     return sums;
 }
 

@@ -33,6 +33,39 @@ Tensor times_rows(Graph& g, Tensor gradient, Tensor dy) {
     return result;
 }
 
+// One run of a likelihood's kernel over x and p (N, D); what is empty is not computed.
+struct Pass {
+    const char* shader;
+    Tensor x, p, log_sigma;
+    Push push;
+};
+void lower_pass(Lowering& l, const Pass& pass, Tensor partial, Tensor dp, Tensor sigma_partial, Tensor row_factors) {
+    Tensor nothing = pass.x; // for bindings that the kernel leaves alone
+    Tensor unwritten = partial ? partial : dp;
+    std::vector<Tensor> buffers = {pass.x, pass.p, unwritten, dp ? dp : unwritten};
+    if (pass.log_sigma)
+        buffers.insert(buffers.end(), {pass.log_sigma, sigma_partial ? sigma_partial : unwritten});
+    buffers.push_back(row_factors ? row_factors : nothing);
+    l.each(pass.shader, pass.push.count,
+           {uint32_t(bool(dp)), uint32_t(bool(sigma_partial)), uint32_t(bool(partial)), uint32_t(bool(row_factors))},
+           buffers, pass.push);
+}
+
+// dp times a number for each row (N): where the gradient that reaches the rows is known only when the kernels run, it is
+// computed with it in one pass, and not left by the forward pass.
+Tensor gradient_of_rows(Graph& g, const Pass& pass, Tensor row_factors) {
+    Tensor dp = g.tensor(g.shape(pass.p), "d prediction");
+    std::vector<Tensor> in = {pass.x, pass.p, row_factors};
+    if (pass.log_sigma)
+        in.push_back(pass.log_sigma);
+    g.add({.op = "likelihood_gradient",
+           .in = in,
+           .out = {dp},
+           .lower = [=](Lowering& l) { lower_pass(l, pass, {}, dp, {}, row_factors); },
+           .adjoint = {}});
+    return dp;
+}
+
 // `log_sigma` is empty for likelihoods without a scale.
 Tensor likelihood(Graph& g, const char* shader, Tensor x, Tensor p, Tensor log_sigma, float factor) {
     Shape shape = g.shape(x);
@@ -49,27 +82,22 @@ Tensor likelihood(Graph& g, const char* shader, Tensor x, Tensor p, Tensor log_s
         in.push_back(log_sigma);
         out.push_back(dsigma);
     }
-    Push push = {uint32_t(n * chunks), uint32_t(width), uint32_t(chunks), factor};
+    Pass pass = {shader, x, p, log_sigma, {uint32_t(n * chunks), uint32_t(width), uint32_t(chunks), factor}};
     auto lower = [=](Lowering& l) {
-        Tensor partial = l.scratch({n, chunks}, "nll partial");
-        bool gradient = l.used(dp), sigma_gradient = log_sigma && l.used(dsigma);
-        // Where nobody wants the gradient its binding gets the partial sums again, and the kernel leaves it alone.
-        std::vector<Tensor> buffers = {x, p, partial, gradient ? dp : partial};
-        Tensor sigma_partial = sigma_gradient ? l.scratch({n, chunks}, "log_sigma partial") : partial;
-        if (log_sigma) {
-            buffers.push_back(log_sigma);
-            buffers.push_back(sigma_partial);
-        }
-        l.each(shader, push.count, {uint32_t(gradient), uint32_t(sigma_gradient)}, buffers, push);
+        Tensor partial = l.scratch({n, chunks}, "nll partial"), sigma_partial;
+        if (log_sigma && l.used(dsigma))
+            sigma_partial = l.scratch({n, chunks}, "log_sigma partial");
+        lower_pass(l, pass, partial, l.used(dp) ? dp : Tensor{}, sigma_partial, {});
         lower_reduce(l, partial, nll, ReduceOp::sum, uint64_t(n), uint64_t(chunks), 1, 1);
-        if (sigma_gradient)
+        if (sigma_partial)
             lower_reduce(l, sigma_partial, dsigma, ReduceOp::sum, uint64_t(n), uint64_t(chunks), 1, 1);
     };
     auto adjoint = [=](Adjoint& d) {
         Graph& graph = d.graph;
         require(!d.wanted[0], shader, ": the data have no gradient");
         if (d.wanted[1])
-            d.dx[1] = times_rows(graph, dp, d.dy[0]);
+            d.dx[1] = graph.info(d.dy[0]).constant ? times_rows(graph, dp, d.dy[0])
+                                                   : gradient_of_rows(graph, pass, d.dy[0]);
         if (log_sigma && d.wanted[2]) {
             Tensor rows = reshape(graph, dsigma, {n, 1});
             d.dx[2] = reshape(graph, sum(graph, times_rows(graph, rows, d.dy[0])), graph.shape(log_sigma));

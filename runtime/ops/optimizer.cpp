@@ -21,17 +21,24 @@ void check_state(Graph& g, const char* op, const OptimizerState& s, std::span<co
                 to_text(shape));
     require((!s.loss || element_count(g.shape(s.loss)) == 1) && g.info(s.halted).type == DType::u32, op,
             ": the loss is one number, halted one u32");
+    require(!s.narrow || (is_16_bit(g.info(s.narrow).type) && g.shape(s.narrow) == shape && element_count(shape) % 4 == 0),
+            op, ": the copy of the weights has 16 bits and their shape, and their number is a multiple of 4");
+    require(!s.loss_scale || g.shape(s.loss_scale) == Shape{3}, op, ": the loss scale is a state of 3 numbers");
 }
 
-// The sum of squares of the gradients (1). Sets `halted` for good once that or the loss is not finite.
+// control (4), see OptimizerState. Sets `halted` for good, or changes the loss scale.
 Tensor add_check(Graph& g, const OptimizerState& s) {
-    Tensor norm = g.tensor({1}, "gradient norm");
-    std::vector<Tensor> in = {s.gradients, s.halted};
+    Tensor control = g.tensor({4}, "gradient norm");
+    std::vector<Tensor> in = {s.gradients, s.halted}, out = {control, s.halted};
     if (s.loss)
         in.push_back(s.loss);
+    if (s.loss_scale) {
+        in.push_back(s.loss_scale);
+        out.push_back(s.loss_scale);
+    }
     g.add({.op = "gradient_check",
            .in = in,
-           .out = {norm, s.halted},
+           .out = out,
            .lower =
                [=](Lowering& l) {
                    Tensor partial = lower_partial_sums(l, s.gradients, ReduceOp::sum_of_squares);
@@ -39,57 +46,76 @@ Tensor add_check(Graph& g, const OptimizerState& s) {
                        uint32_t count, has_loss;
                    } push = {uint32_t(element_count(l.shape(partial))), uint32_t(bool(s.loss))};
                    l.dispatch({.shader = find_shader("gradient_check"),
-                               .constants = {64},
-                               .buffers = {partial, s.loss ? s.loss : partial, norm, s.halted},
+                               .constants = {64, uint32_t(bool(s.loss_scale))},
+                               .buffers = {partial, s.loss ? s.loss : partial, control, s.halted,
+                                           s.loss_scale ? s.loss_scale : control},
                                .push = push_words(push),
                                .name = "gradient_check"});
                },
            .adjoint = {}});
-    return norm;
+    return control;
 }
 
 } // namespace
 
 Tensor sgd(Graph& g, const OptimizerState& s, Tensor velocity, float momentum, float weight_decay) {
     check_state(g, "sgd", s, {{velocity}});
-    Tensor norm = add_check(g, s);
+    Tensor control = add_check(g, s);
     struct Push {
         uint32_t count;
         float momentum, weight_decay;
     } push = {uint32_t(element_count(g.shape(s.weights))), momentum, weight_decay};
+    std::vector<Tensor> out = {s.weights, velocity};
+    if (s.narrow)
+        out.push_back(s.narrow);
     g.add({.op = "sgd",
-           .in = {s.weights, s.gradients, velocity, norm, s.halted},
-           .out = {s.weights, velocity},
+           .in = {s.weights, s.gradients, velocity, control},
+           .out = out,
            .lower =
                [=](Lowering& l) {
-                   l.each("sgd", push.count, {}, {s.weights, s.gradients, velocity, norm, s.halted}, push);
+                   std::vector<Tensor> buffers = {s.weights, s.gradients, velocity, control};
+                   if (push.count % 4 != 0)
+                       return l.each("sgd", push.count, {}, buffers, push);
+                   buffers.push_back(s.narrow ? s.narrow : s.weights);
+                   l.each("sgd_quads", push.count / 4, {types_constant(l, {buffers.back()})}, buffers, push);
                },
-           .adjoint = {}});
-    return norm;
+           .adjoint = {},
+           .takes_16_bit = true,
+           .wide = {s.weights, s.gradients, velocity, control}});
+    return control;
 }
 
 Tensor adam(Graph& g, const OptimizerState& s, Tensor m, Tensor v, const AdamOptions& o) {
     check_state(g, "adam", s, {{m, v}});
-    Tensor norm = add_check(g, s);
+    Tensor control = add_check(g, s);
     struct Push {
         uint32_t count;
         float beta1, beta2, eps, weight_decay;
         uint32_t decoupled;
     } push = {uint32_t(element_count(g.shape(s.weights))), o.beta1, o.beta2, o.eps, o.weight_decay,
               uint32_t(o.decoupled_decay)};
+    std::vector<Tensor> out = {s.weights, m, v};
+    if (s.narrow)
+        out.push_back(s.narrow);
     g.add({.op = "adam",
-           .in = {s.weights, s.gradients, m, v, norm, s.halted},
-           .out = {s.weights, m, v},
+           .in = {s.weights, s.gradients, m, v, control},
+           .out = out,
            .lower =
                [=](Lowering& l) {
-                   if (prefers_texels(l.caps) && push.count % 4 == 0)
-                       l.each("adam_texels", push.count / 4, {}, {s.weights, s.gradients, m, v, norm, s.halted, m, v},
-                              push, {0, 4, 0, 0, 0, 0, 4, 4});
-                   else
-                       l.each("adam", push.count, {}, {s.weights, s.gradients, m, v, norm, s.halted}, push);
+                   std::vector<Tensor> buffers = {s.weights, s.gradients, m, v, control};
+                   if (push.count % 4 != 0)
+                       return l.each("adam", push.count, {}, buffers, push);
+                   buffers.push_back(s.narrow ? s.narrow : s.weights);
+                   std::vector<uint32_t> types = {types_constant(l, {buffers.back()})};
+                   if (!prefers_texels(l.caps))
+                       return l.each("adam_quads", push.count / 4, types, buffers, push);
+                   buffers.insert(buffers.end(), {m, v});
+                   l.each("adam_texels", push.count / 4, types, buffers, push, {0, 4, 0, 0, 0, 0, 4, 4});
                },
-           .adjoint = {}});
-    return norm;
+           .adjoint = {},
+           .takes_16_bit = true,
+           .wide = {s.weights, s.gradients, m, v, control}});
+    return control;
 }
 
 } // namespace vkvae

@@ -1,5 +1,6 @@
 // Model files and training states, both safetensors. A model file is what PyTorch's load_state_dict takes, with the
 // model's JSON in the metadata: one file is a model. No dates or host names: equal runs give equal bytes.
+#include <cmath>
 #include <limits>
 
 #include "io/file.hpp"
@@ -69,8 +70,13 @@ void save_train_state(const std::filesystem::path& file, const Parameters& param
     using Region = Parameters::Region;
     std::vector<float> m = parameters.read(Region::m), v = parameters.read(Region::v);
     Shape shape = {parameters.padded()};
-    TensorEntry tensors[] = {{"optimizer.m", "F32", shape, std::as_bytes(std::span(m))},
-                             {"optimizer.v", "F32", shape, std::as_bytes(std::span(v))}};
+    std::vector<TensorEntry> tensors = {{"optimizer.m", "F32", shape, std::as_bytes(std::span(m))},
+                                        {"optimizer.v", "F32", shape, std::as_bytes(std::span(v))}};
+    std::array<float, 3> scale = {};
+    if (parameters.precision() == DType::f16) {
+        scale = parameters.loss_scale();
+        tensors.push_back({"optimizer.loss_scale", "F32", {3}, std::as_bytes(std::span(scale))});
+    }
     std::map<std::string, std::string> metadata = state.extra;
     metadata[kStepKey] = std::to_string(state.step);
     metadata[kLayoutKey] = layout_of(parameters);
@@ -99,6 +105,14 @@ TrainState load_train_state(const std::filesystem::path& file, Parameters& param
         require_data(entry && entry->shape == Shape{parameters.padded()}, path_text(file), ": ", names[i],
                      entry ? " has another model's shape" : " is missing");
         moments[i] = to_f32(*entry);
+    }
+    if (parameters.precision() == DType::f16) {
+        const TensorEntry* entry = contents.find("optimizer.loss_scale");
+        require_data(entry && entry->shape == Shape{3}, path_text(file), " has no loss scale, which training in f16 needs");
+        std::vector<float> scale = to_f32(*entry);
+        require_data(std::isfinite(scale[0]) && scale[0] > 0 && scale[1] >= 0 && scale[2] >= 0, path_text(file),
+                     ": the loss scale is ", scale[0]);
+        parameters.set_loss_scale({scale[0], scale[1], scale[2]});
     }
     parameters.write(Parameters::Region::m, moments[0]);
     parameters.write(Parameters::Region::v, moments[1]);

@@ -20,6 +20,7 @@ Tensor Scope::parameter(const std::string& name, Shape shape, Shape disk_shape, 
     p.shape = std::move(shape);
     p.fan_in = fan_in;
     p.fill = fill;
+    p.narrow = p.shape.size() > 1;
     definitions->push_back(p);
     return graph.input(p.shape, p.name);
 }
@@ -56,6 +57,8 @@ Flow build_conv2d(Scope& scope, const Layer& layer, const Flow& flow, const Shap
     int64_t c = scope.graph.dim(flow.x, 3), k = layer.kernel, fan_in = c * k * k;
     Shape disk = {layer.out, c, k, k};
     Tensor w = scope.parameter("weight", {k, k, c, layer.out}, disk, disk, {2, 3, 1, 0}, fan_in);
+    if (flow.doubled && scope.definitions)
+        scope.definitions->back().narrow = false; // it is folded first, in f32
     Tensor b = layer.bias ? feature_vector(scope, "bias", layer.out, {}, fan_in, 0) : Tensor{};
     if (flow.doubled)
         return {upsample2x_conv2d(scope.graph, flow.x, w, b, layer.activation), {}};

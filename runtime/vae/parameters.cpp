@@ -1,14 +1,15 @@
 // The model's parameters in one flat buffer, and their way to and from PyTorch's layouts.
 #include <cmath>
 
+#include "io/float16.hpp"
 #include "ops/philox.hpp"
 #include "vkvae/vae.hpp"
 
 namespace vkvae {
 namespace {
 
-// A binding must start at a multiple of the device's alignment, at most 256 bytes by the specification.
-constexpr int64_t kAlignElements = 64;
+// A binding must start at a multiple of the device's alignment, at most 256 bytes by the specification; in 16 bits too.
+constexpr int64_t kAlignElements = 128;
 
 // Calls visit(inside, disk) for every element: the flat index in the kernel's order and in PyTorch's.
 template <class Visit> void each_element(const Parameter& p, Visit visit) {
@@ -47,11 +48,44 @@ int64_t Parameters::count() const {
     return total;
 }
 
-void Parameters::allocate(Device& device, bool training) {
+uint64_t Parameters::bytes(bool training, DType precision) const {
+    uint64_t mixed = is_16_bit(precision) ? uint64_t(padded_) * 2 + sizeof(std::array<float, 4>) : 0;
+    return uint64_t(padded_) * 4 * (training ? 4 : 1) + mixed;
+}
+
+void Parameters::allocate(Device& device, bool training, DType precision) {
     device_ = &device;
     training_ = training;
-    buffer_ = Buffer(device, bytes(training), Memory::device, "parameters");
+    precision_ = precision;
+    buffer_ = Buffer(device, bytes(training, precision), Memory::device, "parameters");
     device.fill(buffer_, 0, buffer_.bytes, 0);
+    if (precision == DType::f16)
+        set_loss_scale({kFirstLossScale, 0, 0});
+}
+
+std::array<float, 3> Parameters::loss_scale() const {
+    require(precision_ == DType::f16, "only f16 has a loss scale");
+    std::array<float, 3> state;
+    device().download(buffer_, loss_scale_offset(), std::as_writable_bytes(std::span(state)));
+    return state;
+}
+
+void Parameters::set_loss_scale(const std::array<float, 3>& state) {
+    require(precision_ == DType::f16, "only f16 has a loss scale");
+    device().upload(buffer_, loss_scale_offset(), std::as_bytes(std::span(state)));
+}
+
+// Weights from element `first` on, and their copy.
+void Parameters::upload(uint64_t first, std::span<const float> weights) {
+    device().upload(buffer_, first * 4, std::as_bytes(weights));
+    if (!is_16_bit(precision_))
+        return;
+    std::vector<uint16_t> narrow(weights.size());
+    for (size_t i = 0; i < weights.size(); i++)
+        narrow[i] = precision_ == DType::f16 ? to_f16(weights[i]) : to_bf16(weights[i]);
+    if (narrow.size() % 2 != 0) // of padding: copies are of whole words
+        narrow.push_back(0);
+    device().upload(buffer_, narrow_offset() + first * 2, std::as_bytes(std::span(narrow)));
 }
 
 void Parameters::initialise(uint64_t seed) {
@@ -97,7 +131,7 @@ void Parameters::write(const Parameter& p, std::span<const float> values) {
             values.size(), " are given");
     std::vector<float> inside(values.size());
     each_element(p, [&](int64_t to, int64_t from) { inside[size_t(to)] = values[size_t(from)]; });
-    device().upload(buffer_, uint64_t(p.offset) * 4, std::as_bytes(std::span(inside)));
+    upload(uint64_t(p.offset), inside);
 }
 
 std::vector<float> Parameters::read(Region region) const {
@@ -110,6 +144,8 @@ std::vector<float> Parameters::read(Region region) const {
 void Parameters::write(Region region, std::span<const float> values) {
     require(int64_t(values.size()) == padded_ && (region == Region::weights || training_),
             "Parameters::write: a region has ", padded_, " numbers, ", values.size(), " are given");
+    if (region == Region::weights)
+        return upload(0, values);
     device().upload(buffer_, offset_bytes(region), std::as_bytes(values));
 }
 

@@ -8,18 +8,19 @@
 #include <cmath>
 #include <limits>
 
+#include "ops/gemm.hpp"
 #include "ops/philox.hpp"
 #include "vkvae/vae.hpp"
 
 namespace vkvae {
 namespace {
 
-// Columns of the statistics ring, before the D of kl_dims.
-enum Column : int64_t { kLoss, kNll, kKl, kNorm, kColumns };
+// Columns of the statistics ring, before the D of kl_dims. From kSquares on what optimizers return.
+enum Column : int64_t { kLoss, kNll, kKl, kSquares, kFactor, kScale, kSkipped, kColumns };
 
 struct TrainGraph {
     Graph graph;
-    Tensor data, indices, ring, halted, weights, gradients, m, v;
+    Tensor data, indices, ring, halted, weights, narrow, loss_scale, gradients, m, v;
     std::vector<Tensor> gradient_parts; // views, one for each parameter
 };
 
@@ -33,8 +34,11 @@ TrainGraph build_graph(const Vae& vae, const TrainOptions& o, int64_t rows, DTyp
     t.ring = g.input({o.max_steps, kColumns + config.latent}, "statistics");
     t.halted = g.input({1}, "halted", DType::u32);
 
-    Weights w = vae.add_weights(g);
+    Weights w = vae.add_weights(g, o.precision);
     t.weights = w.flat;
+    t.narrow = w.narrow;
+    if (o.precision == DType::f16)
+        t.loss_scale = g.input({3}, "loss scale");
     Tensor x = gather(g, t.data, t.indices, o.binarize);
     Elbo e = vae.elbo(g, w, x);
 
@@ -43,24 +47,25 @@ TrainGraph build_graph(const Vae& vae, const TrainOptions& o, int64_t rows, DTyp
     Parameters layout(vae.definitions());
     for (const Parameter& p : layout.list())
         t.gradient_parts.push_back(g.view(t.gradients, p.shape, uint64_t(p.offset) * 4, "d " + p.name));
-    g.backward(e.loss, w.tensors, t.gradient_parts);
+    g.backward(e.loss, w.tensors, t.gradient_parts, t.loss_scale ? g.view(t.loss_scale, {1}) : Tensor{});
 
     if (!update) {
         g.rename(sum_of_squares(g, t.gradients), "gradient norm");
         return t;
     }
     t.m = g.input(flat, "m");
-    OptimizerState state = {w.flat, t.gradients, t.halted, e.loss};
-    Tensor norm;
+    OptimizerState state = {w.flat, t.gradients, t.halted, e.loss, t.narrow, t.loss_scale};
+    Tensor control;
     if (o.optimizer == "sgd") {
-        norm = sgd(g, state, t.m, o.momentum, o.weight_decay);
+        control = sgd(g, state, t.m, o.momentum, o.weight_decay);
     } else if (o.optimizer == "adam" || o.optimizer == "adamw") {
         t.v = g.input(flat, "v");
-        norm = adam(g, state, t.m, t.v, {.weight_decay = o.weight_decay, .decoupled_decay = o.optimizer == "adamw"});
+        control = adam(g, state, t.m, t.v,
+                       {.weight_decay = o.weight_decay, .decoupled_decay = o.optimizer == "adamw"});
     } else {
         fail(Status::usage, "unknown optimizer '", o.optimizer, "'; known are adam, adamw, sgd");
     }
-    Tensor columns[] = {e.loss, e.nll, e.kl, norm, e.kl_dims}; // in the order of Column
+    Tensor columns[] = {e.loss, e.nll, e.kl, control, e.kl_dims}; // in the order of Column
     ring_store(g, columns, t.ring, 0);
     return t;
 }
@@ -97,6 +102,7 @@ void check_options(const TrainOptions& o) {
     usage(std::isfinite(o.momentum) && o.momentum >= 0, "the momentum is ", o.momentum);
     usage(std::isfinite(o.clip_norm) && o.clip_norm >= 0, "the clip norm is ", o.clip_norm);
     usage(o.max_steps >= 1, "a submission has at least one step");
+    usage(o.precision == DType::f32 || is_16_bit(o.precision), "training is in f32, f16 or bf16");
 }
 
 } // namespace
@@ -109,6 +115,8 @@ void DataView::check(const ModelConfig& model) const {
                      bytes.size() / row_bytes() == uint64_t(count),
                  "the data claim to be ", count, " samples of ", row_bytes(), " bytes, but have ", bytes.size());
 }
+
+DType mixed_precision(const Caps& caps) { return caps.coopmat || prefers_texels(caps) ? DType::f16 : DType::f32; }
 
 struct Trainer::State {
     Device& device;
@@ -156,7 +164,8 @@ Trainer::Trainer(Device& device, const Vae& vae, Parameters& parameters, const D
     : state_(std::make_unique<State>(device, vae, parameters, data, options)) {
     State& s = *state_;
     check_options(options);
-    require(parameters.training(), "the parameters were not allocated for training");
+    require(parameters.training() && parameters.precision() == options.precision,
+            "the parameters were not allocated for training in ", type_name(options.precision));
     data.check(vae.config());
     s.place = place_data(device.caps(), options, data.count, data.row_bytes());
     s.train = build_graph(vae, options, s.place.rows, data.type);
@@ -170,7 +179,9 @@ Trainer::Trainer(Device& device, const Vae& vae, Parameters& parameters, const D
         device.upload(s.data_buffer, 0, data.bytes);
     Tuning tuning = s.tuning();
     s.plan = std::make_unique<Plan>(device, s.train.graph,
-                                    PlanOptions{.max_steps = options.max_steps, .tuning = &tuning});
+                                    PlanOptions{.max_steps = options.max_steps,
+                                                .precision = options.precision,
+                                                .tuning = &tuning});
     s.bind_all(*s.plan, s.train);
 }
 
@@ -188,6 +199,10 @@ void Trainer::State::bind_all(Plan& p, const TrainGraph& t) {
     for (auto [tensor, region] : regions)
         if (tensor)
             p.bind(tensor, parameters.buffer(), parameters.offset_bytes(region));
+    if (t.narrow)
+        p.bind(t.narrow, parameters.buffer(), parameters.narrow_offset());
+    if (t.loss_scale)
+        p.bind(t.loss_scale, parameters.buffer(), parameters.loss_scale_offset());
 }
 
 // Measured on a step that ends at the gradients: it can be run again and again, and changes no weight.
@@ -206,6 +221,7 @@ Tuning Trainer::State::tuning() {
                  {.seconds = full ? 600.0 : 20.0,
                   .candidates = full ? size_t(64) : size_t(3),
                   .repeats = full ? 10 : 3,
+                  .precision = options.precision,
                   .bind = [&](Plan& p) { bind_all(p, gradients); },
                   .results = gradients.gradient_parts,
                   .params = params_of(0)});
@@ -268,9 +284,9 @@ std::vector<StepStats> Trainer::State::collect(int64_t count) {
     std::vector<StepStats> stats;
     for (int64_t i = 0; i < count; i++) {
         const float* row = ring + i * width;
-        StepStats entry = {step + i, row[kLoss], row[kNll], row[kKl], std::sqrt(row[kNorm]),
-                           std::vector<float>(row + kColumns, row + width)};
-        if (!std::isfinite(entry.loss) || !std::isfinite(entry.gradient_norm))
+        StepStats entry = {step + i, row[kLoss], row[kNll], row[kKl], std::sqrt(row[kSquares]), row[kScale],
+                           row[kSkipped] != 0, std::vector<float>(row + kColumns, row + width)};
+        if (!std::isfinite(entry.loss) || (!std::isfinite(entry.gradient_norm) && !entry.skipped))
             report_nonfinite(entry);
         stats.push_back(std::move(entry));
     }
@@ -290,7 +306,9 @@ void Trainer::State::report_nonfinite(const StepStats& bad) {
     std::string where;
     try {
         TrainGraph gradients = build_graph(vae, options, place.rows, data.type, false);
-        Plan again(device, gradients.graph, {.fuse = false, .alias = false});
+        // Fusion decides what is stored, and so what is rounded to 16 bits.
+        bool mixed = is_16_bit(options.precision);
+        Plan again(device, gradients.graph, {.fuse = mixed, .alias = false, .precision = options.precision});
         bind_all(again, gradients);
         StepParams params = params_of(step);
         again.run(params);
@@ -301,7 +319,8 @@ void Trainer::State::report_nonfinite(const StepStats& bad) {
     }
     fail(Status::runtime, "step ", bad.step, " (seed ", options.seed, "): the ",
          std::isfinite(bad.loss) ? "gradient" : "loss", " is not finite", where,
-         ". The weights are those before that step. Try a smaller --lr or --clip-norm 10");
+         ". The weights are those before that step. Try a smaller --lr or --clip-norm 10",
+         options.precision == DType::f16 ? ", or --precision bf16 or f32, as f16 ends at 65504" : "");
 }
 
 std::vector<StepStats> Trainer::run(int64_t count) {
@@ -353,15 +372,16 @@ TrainMemory train_memory(Device& device, const Vae& vae, const TrainOptions& opt
     uint64_t row_bytes = uint64_t(vae.config().pixels()) * (type == DType::u8 ? 1 : 4);
     DataPlace place = place_data(device.caps(), options, data_count, row_bytes);
     TrainGraph train = build_graph(vae, options, place.rows, type);
-    Plan plan(device, train.graph, {.max_steps = options.max_steps});
+    Plan plan(device, train.graph, {.max_steps = options.max_steps, .precision = options.precision});
     Parameters parameters(vae.definitions());
     uint64_t bound = 0; // what the trainer binds is counted by its owner
-    for (Tensor t : {train.data, train.indices, train.ring, train.weights, train.gradients, train.m, train.v})
+    for (Tensor t : {train.data, train.indices, train.ring, train.weights, train.narrow, train.loss_scale,
+                     train.gradients, train.m, train.v})
         if (t)
             bound += (train.graph.info(t).bytes() + device.caps().storage_align - 1) / device.caps().storage_align *
                      device.caps().storage_align;
     TrainMemory memory;
-    memory.parameters = parameters.bytes(true);
+    memory.parameters = parameters.bytes(true, options.precision);
     memory.intermediate = plan.memory().arena;
     memory.unshared = plan.memory().unshared;
     memory.live = plan.memory().live;

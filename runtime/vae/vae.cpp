@@ -77,12 +77,15 @@ size_t Vae::output_bias() const {
                        "convolution that has a bias and no activation");
 }
 
-Weights Vae::add_weights(Graph& g) const {
+Weights Vae::add_weights(Graph& g, DType precision) const {
     Parameters layout(definitions_);
     Weights w;
     w.flat = g.input({layout.padded()}, "weights");
+    if (is_16_bit(precision))
+        w.narrow = g.input({layout.padded()}, concat_text("weights in ", type_name(precision)), precision);
     for (const Parameter& p : layout.list())
-        w.tensors.push_back(g.view(w.flat, p.shape, uint64_t(p.offset) * 4, p.name));
+        w.tensors.push_back(w.narrow && p.narrow ? g.view(w.narrow, p.shape, uint64_t(p.offset) * 2, p.name)
+                                                 : g.view(w.flat, p.shape, uint64_t(p.offset) * 4, p.name));
     return w;
 }
 

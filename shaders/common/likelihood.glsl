@@ -4,6 +4,8 @@
 // and with HAS_SIGMA             float nll_sigma_gradient(float x, float p)   of a log scale in log_sigma[0].
 layout(constant_id = 1) const bool GRADIENT = true;
 layout(constant_id = 2) const bool SIGMA_GRADIENT = false;
+layout(constant_id = 3) const bool SUMS = true;       // leave partial sums
+layout(constant_id = 4) const bool ROW_FACTORS = false; // the gradient is multiplied by a number of its row's
 layout(push_constant) uniform Push {
     uint count, width, chunks;
     float factor;
@@ -15,6 +17,9 @@ layout(set = 0, binding = 3) writeonly buffer Dp { float dp[]; };
 #ifdef HAS_SIGMA
 layout(set = 0, binding = 4) readonly restrict buffer Sigma { float log_sigma[]; };
 layout(set = 0, binding = 5) writeonly buffer SigmaPartial { float sigma_partial[]; };
+layout(set = 0, binding = 6) readonly restrict buffer Rows { float row_factors[]; };
+#else
+layout(set = 0, binding = 4) readonly restrict buffer Rows { float row_factors[]; };
 #endif
 
 float nll(float x, float p);
@@ -28,19 +33,21 @@ void main() {
     if (index >= count)
         return;
     uint row = index / chunks;
-    float total = 0.0, sigma_total = 0.0;
+    float total = 0.0, sigma_total = 0.0, gradient_factor = ROW_FACTORS ? factor * row_factors[row] : factor;
     for (uint d = index % chunks; d < width; d += chunks) {
         uint at = row * width + d;
         float x = x_data[at], p = p_data[at];
-        total += nll(x, p);
+        if (SUMS)
+            total += nll(x, p);
         if (GRADIENT)
-            dp[at] = factor * nll_gradient(x, p);
+            dp[at] = gradient_factor * nll_gradient(x, p);
 #ifdef HAS_SIGMA
         if (SIGMA_GRADIENT)
             sigma_total += nll_sigma_gradient(x, p);
 #endif
     }
-    partial[index] = factor * total;
+    if (SUMS)
+        partial[index] = factor * total;
 #ifdef HAS_SIGMA
     if (SIGMA_GRADIENT)
         sigma_partial[index] = factor * sigma_total;

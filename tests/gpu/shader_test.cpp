@@ -30,8 +30,8 @@ bool refused(std::vector<uint32_t> code) {
 
 TEST_CASE("access, push constants, steps and subgroups are read from the shader") {
     CHECK(access(interface_of("copy")) == "rw");
-    CHECK(access(interface_of("adam")) == "brbbrr");
-    CHECK(access(interface_of("gradient_check")) == "rrwb");
+    CHECK(access(interface_of("adam")) == "brbbr");
+    CHECK(access(interface_of("gradient_check")) == "rrwbb");
     CHECK(access(interface_of("rsample_gradient")) == "rrrrrww");
     CHECK(access(interface_of("matmul_tile")) == "rrrwrrw"); // some are declared as floats and as vec4s
     CHECK(access(interface_of("matmul_subgroup")) == "rrrwrrw");

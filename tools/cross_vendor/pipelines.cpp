@@ -28,14 +28,15 @@ namespace {
 // ---- what is compiled ----------------------------------------------------------------------------------------------
 
 // As the Trainer builds it, without its buffers.
-Graph training_step(const std::string& preset, int64_t batch) {
+Graph training_step(const std::string& preset, int64_t batch, DType precision = DType::f32) {
     Vae vae(parse_model(preset_model(preset)));
     Graph g;
     Tensor data = g.input({60000, vae.config().pixels()}, "data", DType::u8);
     Tensor indices = g.input({64, batch}, "indices", DType::u32);
-    Tensor ring = g.input({64, 4 + vae.config().latent}, "statistics");
+    Tensor ring = g.input({64, 7 + vae.config().latent}, "statistics");
     Tensor halted = g.input({1}, "halted", DType::u32);
-    Weights w = vae.add_weights(g);
+    Tensor scale = g.input({3}, "loss scale");
+    Weights w = vae.add_weights(g, precision);
     Elbo e = vae.elbo(g, w, gather(g, data, indices));
     Shape flat = g.shape(w.flat);
     Tensor gradients = g.input(flat, "gradients"), m = g.input(flat, "m"), v = g.input(flat, "v");
@@ -43,9 +44,10 @@ Graph training_step(const std::string& preset, int64_t batch) {
     Parameters layout(vae.definitions()); // an object of its own, as list() belongs to it
     for (const Parameter& p : layout.list())
         into.push_back(g.view(gradients, p.shape, uint64_t(p.offset) * 4));
-    g.backward(e.loss, w.tensors, into);
-    Tensor norm = adam(g, {w.flat, gradients, halted, e.loss}, m, v, {});
-    ring_store(g, {{e.loss, e.nll, e.kl, norm, e.kl_dims}}, ring, 0);
+    bool f16 = precision == DType::f16;
+    g.backward(e.loss, w.tensors, into, f16 ? g.view(scale, {1}) : Tensor{});
+    Tensor control = adam(g, {w.flat, gradients, halted, e.loss, w.narrow, f16 ? scale : Tensor{}}, m, v, {});
+    ring_store(g, {{e.loss, e.nll, e.kl, control, e.kl_dims}}, ring, 0);
     return g;
 }
 

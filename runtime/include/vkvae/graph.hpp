@@ -279,6 +279,7 @@ struct TuneOptions {
     double seconds = 20;    // no new candidate is tried after that
     size_t candidates = 3;  // of each product
     int repeats = 3;        // timed runs of each; the fastest counts
+    DType precision = DType::f32;     // of the plan
     std::function<void(Plan&)> bind;  // gives a new plan its inputs
     std::vector<Tensor> results;      // what must come out the same; external or kept
     StepParams params = {};

@@ -129,14 +129,23 @@ ElboSums elbo_sums(Graph& g, Tensor nll_rows, Tensor kl_dims);
 
 // ---- optimizers: ops/optimizer.cpp ---------------------------------------------------------------------------------
 
-// All update `weights` (n) in place from `gradients` (n), with the step's learning rate, and return the sum of squares of
-// the gradients (1): with StepParams::clip_norm > 0 they are scaled down to that norm. A norm or loss (1) that is not
-// finite sets `halted` (1, u32), after which no update happens any more: the weights stay as they were before the first
-// bad step.
+// All update `weights` (n) in place from `gradients` (n), with the step's learning rate; with StepParams::clip_norm > 0
+// gradients are scaled down to that norm. A norm or loss (1) that is not finite sets `halted` (1, u32), after which no
+// update happens any more: the weights stay as they were before the first bad step.
+//
+// In mixed precision `narrow` (n, f16 or bf16) is kept a copy of the weights; n is then a multiple of 4. For f16, whose
+// range is small, `loss_scale` (3) holds the factor that the loss was multiplied with before it was differentiated (start
+// it with kFirstLossScale), the steps since it changed, and the steps skipped so far. Where the gradients' norm is not
+// finite but the loss is, the factor is halved and the step skipped; after 2000 steps without that it is doubled.
+//
+// They return (4): sum of squares of the gradients (without the loss scale), the factor that undoes the scale and clips (0:
+// no update), the loss scale of this step (1 without), and 1 if it was skipped.
 struct OptimizerState {
     Tensor weights, gradients, halted;
-    Tensor loss = {}; // optional
+    Tensor loss = {}; // optional, as are the following
+    Tensor narrow = {}, loss_scale = {};
 };
+inline constexpr float kFirstLossScale = 65536;
 Tensor sgd(Graph& g, const OptimizerState& state, Tensor velocity, float momentum, float weight_decay);
 // Adam (Kingma and Ba 2014); with decoupled_decay AdamW (Loshchilov and Hutter 2017).
 struct AdamOptions {

@@ -63,10 +63,12 @@ struct Parameter {
     int64_t fan_in = 0;  // 0: initialised to `fill`, else uniform in +-gain/sqrt(fan_in); gain 1 is PyTorch's default
     float gain = 1;
     float fill = 0;
+    bool narrow = false; // only products read it: from its copy of 16 bits, if there is one
     int64_t count() const { return element_count(shape); }
 };
 
-// The model's parameters, the definitions and the memory: weights | gradients | m | v in one Buffer.
+// The model's parameters, the definitions and the memory in one Buffer: weights | gradients | m | v, f32, and for mixed
+// precision the weights once more in f16 or bf16, and the state of the loss scale (OptimizerState).
 class Parameters {
   public:
     // Definitions only: no memory until allocate().
@@ -74,8 +76,8 @@ class Parameters {
     const std::vector<Parameter>& list() const { return list_; }
     int64_t count() const;  // numbers the model has
     int64_t padded() const { return padded_; } // length of the flat buffer: slices start at bindable offsets
-    // training = false leaves out gradients and moments. All zero.
-    void allocate(Device& device, bool training);
+    // training = false leaves out gradients and moments. All zero, but for the loss scale.
+    void allocate(Device& device, bool training, DType precision = DType::f32);
     // Draws start values from Philox: the same on every device. What trains a Vae is the free initialise() below.
     void initialise(uint64_t seed);
 
@@ -84,12 +86,17 @@ class Parameters {
     void write(const Parameter& p, std::span<const float> values);
     enum class Region { weights, gradients, m, v };
     std::vector<float> read(Region region) const;
-    std::vector<float> read_gradient(const Parameter& p) const; // PyTorch's order
+    std::vector<float> read_gradient(const Parameter& p) const; // PyTorch's order; times the loss scale, if there is one
     void write(Region region, std::span<const float> values);
     uint64_t offset_bytes(Region region) const { return uint64_t(region) * uint64_t(padded_) * 4; }
     const Buffer& buffer() const { return buffer_; }
     bool training() const { return training_; }
-    uint64_t bytes(bool training) const { return uint64_t(padded_) * 4 * (training ? 4 : 1); }
+    DType precision() const { return precision_; }
+    uint64_t narrow_offset() const { return bytes(training_, DType::f32); } // of the weights of 16 bits
+    uint64_t loss_scale_offset() const { return narrow_offset() + uint64_t(padded_) * 2; }
+    std::array<float, 3> loss_scale() const; // of f16, as are the following
+    void set_loss_scale(const std::array<float, 3>& state);
+    uint64_t bytes(bool training, DType precision) const;
 
   private:
     std::vector<float> to_disk(const Parameter& p, std::span<const float> inside) const;
@@ -97,7 +104,9 @@ class Parameters {
     Device* device_ = nullptr;
     std::vector<Parameter> list_;
     int64_t padded_ = 0;
+    void upload(uint64_t first, std::span<const float> weights);
     bool training_ = false;
+    DType precision_ = DType::f32;
     Buffer buffer_;
 };
 
@@ -128,6 +137,7 @@ const Prior& standard_normal();
 // The weights of a model inside one graph: views of a flat external tensor.
 struct Weights {
     Tensor flat;                 // (padded), external: bind it to Parameters::buffer()
+    Tensor narrow;               // the same in 16 bits, at Parameters::narrow_offset(); none in f32
     std::vector<Tensor> tensors; // one for each Parameter
 };
 
@@ -151,7 +161,7 @@ class Vae {
     const std::vector<Parameter>& definitions() const { return definitions_; }
 
     // Graph builders. x is (N, pixels), rows in (H, W, C) order.
-    Weights add_weights(Graph& g) const;
+    Weights add_weights(Graph& g, DType precision = DType::f32) const;
     Posterior encode(Graph& g, const Weights& w, Tensor x) const;
     Tensor decode(Graph& g, const Weights& w, Tensor z) const; // (N, pixels): what the likelihood takes
     Tensor mean(Graph& g, Tensor prediction) const;            // of p(x|z), in [0,1] for images
@@ -203,14 +213,20 @@ struct TrainOptions {
     float clip_norm = 0; // 0: none
     uint64_t seed = 0;
     Binarize binarize = Binarize::none;
+    DType precision = DType::f32;       // f16, bf16: mixed; that of the Parameters. See mixed_precision()
     uint32_t max_steps = 256;           // most steps in one submission
     Autotune autotune = Autotune::cached;
     double submit_seconds = 0.1;        // of device time that a submission is sized to take
 };
 
+// What mixed precision is worth on a device: f16 where it has matrix units or reads narrow numbers faster, else f32.
+DType mixed_precision(const Caps& caps);
+
 struct StepStats {
     int64_t step = 0; // from 0
     float loss = 0, nll = 0, kl = 0, gradient_norm = 0;
+    float loss_scale = 1; // of f16: what the loss was multiplied by
+    bool skipped = false; // gradients went beyond f16's range: no weight has changed, the scale is halved
     std::vector<float> kl_dims; // (D)
 };
 
@@ -222,7 +238,7 @@ class Trainer {
     ~Trainer();
     // Runs steps [step(), step() + count) and returns their statistics. Submits, and waits for the last.
     // Sample i of step s is number (s batch + i) of the endless shuffled stream of epochs, so no sample is dropped.
-    // Errors: Status::runtime when the loss or a gradient is not finite, naming step, seed and the first bad tensor;
+    // Errors: Status::runtime when the loss or a gradient is not finite (of f16: at the smallest loss scale), naming step, seed and the first bad tensor;
     // the weights are then those before that step.
     std::vector<StepStats> run(int64_t count);
     int64_t step() const;
