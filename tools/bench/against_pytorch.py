@@ -4,7 +4,8 @@
 Each round takes every workload on both sides, one after the other, so that a busy machine is busy for both. A number is
 the median of the rounds; PyTorch's is that of its best mode and layout. On two CPU cores a round of step/res128 takes
 some three minutes.
-usage: against_pytorch.py [--vkvae build/release/tools/vkvae] [--python python3] [--rounds 3] [--only step/] [-- TWIN OPTIONS]
+usage: against_pytorch.py [--vkvae build/release/tools/vkvae] [--python python3] [--rounds 3] [--only step/]
+       [--precision f16] [-- TWIN OPTIONS]
 """
 import argparse
 import json
@@ -34,6 +35,7 @@ def main():
     parser.add_argument("--python", default="python3", help="an interpreter with torch")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="", help="workloads whose name begins so")
+    parser.add_argument("--precision", default="f32", help="vkvae's; PyTorch's is among its own options, --dtype")
     args = parser.parse_args(arguments)
     names = [name for name in NAMES if name.startswith(args.only)]
     if not names or args.rounds < 1:
@@ -42,7 +44,7 @@ def main():
     ours, theirs = {name: [] for name in names}, {name: {} for name in names}
     for _ in range(args.rounds):
         for name in list(names):
-            bench = last_json([args.vkvae, "bench", "--only", name, "--json", "--quiet"])
+            bench = last_json([args.vkvae, "bench", "--only", name, "--precision", args.precision, "--json", "--quiet"])
             if not bench["results"]:
                 print(f"{name} is left out: {bench['left_out'][0]['why']}", file=sys.stderr)
                 names.remove(name)
@@ -54,7 +56,7 @@ def main():
 
     if not names:
         sys.exit(1)
-    print(f"vkvae on {bench['device']} ({bench['driver']})")
+    print(f"vkvae on {bench['device']} ({bench['driver']}), {bench['precision']}")
     print(f"PyTorch {twins['torch']} on {twins['device']}, {twins['threads']} threads\n")
     print(f"{'workload':16} {'vkvae ms':>10} {'PyTorch ms':>11} {'ratio':>6}  PyTorch's best")
     for name in names:

@@ -21,11 +21,11 @@ std::vector<float> noise_values(int64_t count, float amplitude) {
 
 } // namespace
 
-Prepared prepare_graph(Device& device, const Graph& graph, uint32_t most, float amplitude) {
-    auto plan = std::make_shared<Plan>(device, graph, PlanOptions{.max_steps = most});
+Prepared prepare_graph(Device& device, const Graph& graph, DType precision, uint32_t most, float amplitude) {
+    auto plan = std::make_shared<Plan>(device, graph, PlanOptions{.max_steps = most, .precision = precision});
     for (uint32_t i = 0; i < graph.tensors().size(); i++) {
         const TensorInfo& t = graph.tensors()[i];
-        if (t.external && t.storage.id == i && t.type == DType::f32 && !t.constant)
+        if (t.external && t.storage.id == i && t.type != DType::u32 && !t.constant)
             plan->write({i}, noise_values(element_count(t.shape), amplitude));
     }
     Prepared p;
@@ -78,7 +78,7 @@ Graph chain(const char* shader, uint64_t items, int64_t length, int count) {
     return g;
 }
 
-Prepared prepare_fma(Device& device) {
+Prepared prepare_fma(Device& device, DType) {
     struct Push {
         uint32_t count, rounds;
         float factor, offset;
@@ -95,7 +95,7 @@ Prepared prepare_fma(Device& device) {
     return p;
 }
 
-Prepared prepare_copy(Device& device) {
+Prepared prepare_copy(Device& device, DType) {
     // Far larger than the last cache; a quarter of that on a CPU, whose memory is the machine's.
     uint64_t bytes = std::min<uint64_t>({device.caps().is_cpu() ? 64u << 20 : 256u << 20,
                                          device.caps().max_storage_range / 16 * 16, device.caps().heap_bytes / 8});
@@ -105,9 +105,9 @@ Prepared prepare_copy(Device& device) {
     return p;
 }
 
-Prepared prepare_dispatch(Device& device) {
+Prepared prepare_dispatch(Device& device, DType) {
     constexpr int kDispatches = 64;
-    Prepared p = prepare_graph(device, chain("empty", 1, 1, kDispatches), 256);
+    Prepared p = prepare_graph(device, chain("empty", 1, 1, kDispatches), DType::f32, 256);
     p.executions = kDispatches;
     return p;
 }
@@ -118,10 +118,10 @@ Prepared prepare_dispatch(Device& device) {
 void add_matmul(std::vector<Workload>& list, const std::string& kind, int64_t m, int64_t n, int64_t k) {
     bool ta = kind == "tn", tb = kind == "nt";
     list.push_back({.name = concat_text("matmul", kind == "nn" ? "" : "_" + kind, "/", m, "x", n, "x", k),
-                    .prepare = [=](Device& device) {
+                    .prepare = [=](Device& device, DType precision) {
                         Graph g;
-                        Tensor a = g.input(ta ? Shape{k, m} : Shape{m, k}, "a");
-                        Tensor b = g.input(tb ? Shape{n, k} : Shape{k, n}, "b");
+                        Tensor a = g.input(ta ? Shape{k, m} : Shape{m, k}, "a", precision);
+                        Tensor b = g.input(tb ? Shape{n, k} : Shape{k, n}, "b", precision);
                         matmul(g, a, b, ta, tb);
                         return prepare_last_node(device, g);
                     }});
@@ -141,13 +141,13 @@ enum class ConvPass { forward, input_gradient, weight_gradient };
 
 void add_conv(std::vector<Workload>& list, ConvPass pass, const ConvShape& s) {
     static const char* const names[] = {"conv2d", "conv2d_input_gradient", "conv2d_weight_gradient"};
-    list.push_back({.name = names[int(pass)] + s.name(), .prepare = [=](Device& device) {
+    list.push_back({.name = names[int(pass)] + s.name(), .prepare = [=](Device& device, DType precision) {
                         Graph g;
-                        Tensor x = g.input({s.batch, s.size, s.size, s.in}, "x");
-                        Tensor w = g.input({s.kernel, s.kernel, s.in, s.out}, "w");
+                        Tensor x = g.input({s.batch, s.size, s.size, s.in}, "x", precision);
+                        Tensor w = g.input({s.kernel, s.kernel, s.in, s.out}, "w", precision);
                         Tensor y = conv2d(g, x, w, {}, Conv2d::same_sides(s.stride, s.padding));
                         if (pass != ConvPass::forward) {
-                            Tensor dy = g.input(g.shape(y), "dy");
+                            Tensor dy = g.input(g.shape(y), "dy", precision);
                             Tensor wrt[] = {pass == ConvPass::input_gradient ? x : w};
                             g.backward(y, wrt, {}, dy);
                         }
@@ -159,14 +159,14 @@ void add_norm(std::vector<Workload>& list, bool gradient, const Shape& shape, in
     std::string name = gradient ? "group_norm_gradient/" : "group_norm/";
     for (int64_t size : shape)
         name += concat_text(size, "x");
-    list.push_back({.name = concat_text(name, groups), .prepare = [=](Device& device) {
+    list.push_back({.name = concat_text(name, groups), .prepare = [=](Device& device, DType precision) {
                         Graph g;
                         Shape channels = {shape.back()};
-                        Tensor x = g.input(shape, "x"), gamma = g.input(channels, "gamma");
+                        Tensor x = g.input(shape, "x", precision), gamma = g.input(channels, "gamma");
                         Tensor beta = g.input(channels, "beta"), y = group_norm(g, x, gamma, beta, groups);
                         if (gradient) {
                             Tensor wrt[] = {x, gamma, beta};
-                            g.backward(y, wrt, {}, g.input(shape, "dy"));
+                            g.backward(y, wrt, {}, g.input(shape, "dy", precision));
                         }
                         return prepare_last_node(device, g);
                     }});
@@ -176,7 +176,7 @@ void add_reduce(std::vector<Workload>& list, const Shape& shape, int count) {
     std::string name = "reduce/";
     for (size_t i = 0; i < shape.size(); i++)
         name += concat_text(i > 0 ? "x" : "", shape[i]);
-    list.push_back({.name = name, .prepare = [=](Device& device) {
+    list.push_back({.name = name, .prepare = [=](Device& device, DType) {
                         Graph g;
                         sum(g, g.input(shape, "x"), 0, count);
                         return prepare_last_node(device, g);
@@ -184,12 +184,11 @@ void add_reduce(std::vector<Workload>& list, const Shape& shape, int count) {
 }
 
 void add_adam(std::vector<Workload>& list, int64_t count) {
-    list.push_back({.name = concat_text("adam/", count), .prepare = [=](Device& device) {
+    list.push_back({.name = concat_text("adam/", count), .prepare = [=](Device& device, DType) {
                         Graph g;
                         Tensor w = g.input({count}, "w"), dw = g.input({count}, "dw");
                         Tensor m = g.input({count}, "m"), v = g.input({count}, "v");
-                        Tensor norm = g.input({1}, "norm"), halted = g.input({1}, "halted", DType::u32);
-                        adam(g, {w, dw, norm, halted}, m, v, {});
+                        adam(g, {w, dw, g.input({1}, "halted", DType::u32)}, m, v, {});
                         Prepared p = prepare_last_node(device, g);
                         p.bytes = 7.0 * 4 * double(count); // w, m and v are read and written, dw is read
                         return p;

@@ -23,7 +23,7 @@ struct Prepared {
 struct Workload {
     std::string name;
     bool whole = false; // a training step or a decoder: compulsory bytes say nothing about its bandwidth
-    std::function<Prepared(Device&)> prepare;
+    std::function<Prepared(Device&, DType precision)> prepare;
     bool heavy = false; // takes a minute on a CPU, which measures it only if it is asked for by name
 };
 
@@ -36,8 +36,9 @@ constexpr int64_t kBatch = 128; // of the models, if they are not too large for 
 
 // [0, 1), repeating: enough that nothing can be guessed, little enough to be drawn at once.
 float noise(size_t i);
-// Runs the graph; its f32 inputs hold noise, as zeros would spare a GPU's power budget.
-Prepared prepare_graph(Device& device, const Graph& graph, uint32_t most = 2048, float amplitude = 1);
+// Runs the graph; its inputs hold noise, as zeros would spare a GPU's power budget.
+Prepared prepare_graph(Device& device, const Graph& graph, DType precision = DType::f32, uint32_t most = 2048,
+                       float amplitude = 1);
 
 // Multiply-adds of all products in the graph, times 2.
 double product_flops(const Graph& g);

@@ -12,7 +12,7 @@ namespace {
 
 struct BenchOptions {
     Common common;
-    std::string only, compare;
+    std::string only, compare, precision = "f32";
 };
 
 struct Result {
@@ -22,13 +22,13 @@ struct Result {
 };
 
 // `named`: the user asked for this one by its name.
-Result measure(const Workload& workload, bool named, Device& device) {
+Result measure(const Workload& workload, DType precision, bool named, Device& device) {
     Result r;
     if (workload.heavy && device.caps().is_cpu() && !named) {
         r.left_out = "it takes minutes on a CPU, --only " + workload.name + " measures it";
         return r;
     }
-    Prepared work = workload.prepare(device);
+    Prepared work = workload.prepare(device, precision);
     r.left_out = work.cannot;
     if (!work.run)
         return r;
@@ -104,8 +104,9 @@ void run_bench(const BenchOptions& o) {
         earlier = read_earlier(o.compare);
     std::unique_ptr<Device> device = open_device(o.common);
     const Caps& caps = device->caps();
+    DType precision = precision_on(*device, o.precision);
     if (!o.common.json) {
-        std::printf("%s, %s\n\n", caps.name.c_str(), caps.driver.c_str());
+        std::printf("%s, %s, %s\n\n", caps.name.c_str(), caps.driver.c_str(), type_name(precision));
         std::printf("%-*s %10s %9s %8s %10s %7s%s\n", int(width), "name", "ms", "GFLOP/s", "GB/s", "floor ms", "share",
                     earlier.empty() ? "" : "     before  speed");
     }
@@ -119,7 +120,7 @@ void run_bench(const BenchOptions& o) {
             fail(Status::interrupted, "interrupted");
         if (!o.common.quiet && o.common.json)
             std::fprintf(stderr, "%s\n", all[i].name.c_str());
-        Result r = measure(all[i], o.only == all[i].name, *device);
+        Result r = measure(all[i], precision, o.only == all[i].name, *device);
         if (!r.left_out.empty()) {
             if (!o.common.json)
                 std::printf("%-*s not measured: %s\n", int(width), all[i].name.c_str(), r.left_out.c_str());
@@ -142,7 +143,7 @@ void run_bench(const BenchOptions& o) {
     }
     save_pipeline_cache(*device);
     if (o.common.json)
-        std::cout << Json{{"device", caps.name}, {"driver", caps.driver}, {"results", results}, {"left_out", left_out}}
+        std::cout << Json{{"device", caps.name}, {"driver", caps.driver}, {"precision", type_name(precision)}, {"results", results}, {"left_out", left_out}}
                          .dump()
                   << std::endl;
 }
@@ -156,6 +157,7 @@ void add_bench(CLI::App& app) {
     verb->add_option("--only", options->only, "only benchmarks whose name begins so, for example matmul/");
     verb->add_option("--compare", options->compare, "output of an earlier bench --json, shown beside each time")
         ->check(CLI::ExistingFile);
+    add_precision(*verb, options->precision);
     verb->callback([options] { run_bench(*options); });
 }
 

@@ -72,6 +72,22 @@ std::unique_ptr<Device> open_device(const Common& common) {
     return Device::create(options);
 }
 
+void add_precision(CLI::App& verb, std::string& precision) {
+    verb.add_option("--precision", precision,
+                    "f32; f16 or bf16: mixed, with f32 weights and sums; auto: f16 where that pays on the device")
+        ->check(CLI::IsMember({"f32", "f16", "bf16", "auto"}))
+        ->capture_default_str();
+}
+
+DType precision_on(const Device& device, const std::string& precision) {
+    if (precision == "auto")
+        return mixed_precision(device.caps());
+    for (DType type : {DType::f32, DType::f16, DType::bf16})
+        if (precision == type_name(type))
+            return type;
+    fail(Status::data, "'", precision, "' is no precision; there are f32, f16, bf16 and auto");
+}
+
 fs::path model_file(const std::string& run_or_model) {
     fs::path path = run_or_model;
     std::error_code ignored;

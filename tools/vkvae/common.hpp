@@ -38,6 +38,10 @@ std::unique_ptr<Device> open_device(const Common& common);
 void save_pipeline_cache(Device& device); // warns if it cannot: without a cache the next start is slower, no more
 std::string cache_directory(); // $VKVAE_CACHE, $XDG_CACHE_HOME/vkvae or ~/.cache/vkvae; empty: none
 
+// --precision: f32, f16, bf16 or auto, and what it means on a device.
+void add_precision(CLI::App& verb, std::string& precision);
+DType precision_on(const Device& device, const std::string& precision);
+
 // A run directory (its model.safetensors and config.json) or a model file.
 struct OpenModel {
     std::unique_ptr<Device> device; // the others live on it

@@ -15,7 +15,7 @@ struct InfoOptions {
     Common common;
     std::string model;
     int64_t batch = 128, count = 60000;
-    bool plan = false;
+    std::string precision = "f32";
 };
 
 void run_info(const InfoOptions& o) {
@@ -25,6 +25,7 @@ void run_info(const InfoOptions& o) {
     std::unique_ptr<Device> device = open_device(o.common);
     TrainOptions train;
     train.batch = o.batch;
+    train.precision = precision_on(*device, o.precision);
     TrainMemory m = train_memory(*device, vae, train, o.count, DType::u8);
     Json tensors = Json::array();
     for (const Parameter& p : parameters.list())
@@ -42,6 +43,7 @@ void run_info(const InfoOptions& o) {
                           {"tensors", tensors},
                           {"device", device->caps().name},
                           {"batch", o.batch},
+                          {"precision", type_name(train.precision)},
                           {"data_count", o.count},
                           {"memory_bytes", memory},
                           {"dispatches", m.dispatches},
@@ -59,7 +61,8 @@ void run_info(const InfoOptions& o) {
     for (const Parameter& p : parameters.list())
         std::printf("  %-*s  %10lld  %s\n", int(widest), p.name.c_str(), static_cast<long long>(p.count()),
                     to_text(p.disk_shape).c_str());
-    std::printf("\nTraining on %s with batch %lld and %lld samples, bytes:\n", device->caps().name.c_str(),
+    std::printf("\nTraining in %s on %s with batch %lld and %lld samples, bytes:\n", type_name(train.precision),
+                device->caps().name.c_str(),
                 static_cast<long long>(o.batch), static_cast<long long>(o.count));
     for (const auto& [name, bytes] : memory.items())
         std::printf("  %-22s %15s\n", name.c_str(), bytes.dump().c_str());
@@ -113,6 +116,7 @@ void add_info(CLI::App& app) {
     verb->add_option("--count", o->count, "samples in the data set")
         ->check(CLI::Range(int64_t(1), int64_t(UINT32_MAX)))
         ->capture_default_str();
+    add_precision(*verb, o->precision);
     verb->callback([o] { run_info(*o); });
 }
 

@@ -201,19 +201,26 @@ StepStats write_profile(Run& run) {
 void log_steps(Run& run, const std::vector<StepStats>& stats) {
     const TrainOptions& t = run.settings.train;
     double rate = run.seconds_per_step > 0 ? double(t.batch) / run.seconds_per_step : 0;
-    for (const StepStats& s : stats)
-        if ((s.step + 1) % run.log_every == 0)
-            run.metrics->write({{"kind", "train"},
-                                {"step", s.step + 1},
-                                {"epoch", run.epoch_of(s.step + 1)},
-                                {"loss", s.loss},
-                                {"nll", s.nll},
-                                {"kl", s.kl},
-                                {"grad_norm", s.gradient_norm},
-                                {"lr", tidy(t.lr)},
-                                {"beta", tidy(t.beta)},
-                                {"images_per_s", rate},
-                                {"elapsed_s", run.elapsed()}});
+    for (const StepStats& s : stats) {
+        if ((s.step + 1) % run.log_every != 0 && !s.skipped)
+            continue;
+        Json line = {{"kind", "train"},
+                     {"step", s.step + 1},
+                     {"epoch", run.epoch_of(s.step + 1)},
+                     {"loss", s.loss},
+                     {"nll", s.nll},
+                     {"kl", s.kl},
+                     {"grad_norm", s.gradient_norm}, // null where it is not finite
+                     {"lr", tidy(t.lr)},
+                     {"beta", tidy(t.beta)},
+                     {"images_per_s", rate},
+                     {"elapsed_s", run.elapsed()}};
+        if (t.precision == DType::f16) {
+            line["loss_scale"] = s.loss_scale;
+            line["skipped"] = s.skipped;
+        }
+        run.metrics->write(line);
+    }
     const StepStats& last = stats.back();
     run.progress->update({last.step + 1, run.epoch_of(last.step + 1), last.loss, last.nll, last.kl, rate});
 }
@@ -277,8 +284,9 @@ void prepare(Run& run) {
     run.total = s.total_steps(run.data.count);
     run.log_every = s.log_every > 0 ? s.log_every : std::max<int64_t>(1, run.data.count / s.train.batch / 50);
     run.device = open_device(run.common);
+    run.settings.train.precision = precision_on(*run.device, s.precision);
     run.parameters = std::make_unique<Parameters>(run.vae->make_parameters());
-    run.parameters->allocate(*run.device, true);
+    run.parameters->allocate(*run.device, true, s.train.precision);
     bool measures = s.train.autotune == Autotune::quick || s.train.autotune == Autotune::full;
     if (measures)
         run.parameters->initialise(s.train.seed); // zeros would hide a wrong kernel

@@ -10,6 +10,7 @@ struct RunSettings {
     std::string model_json;
     DataOptions data;
     TrainOptions train;
+    std::string precision = "f32"; // decides train.precision once there is a device
     int64_t epochs = 10;   // passes over the data; ignored if steps is given
     int64_t steps = 0;     // 0: epochs decide
     int64_t save_every = 0; // steps between checkpoints; 0: once an epoch
@@ -19,8 +20,6 @@ struct RunSettings {
     int64_t total_steps(int64_t count) const;
     int64_t epoch_end(int64_t epoch, int64_t count) const; // the step that sees the last sample of this many epochs
 };
-// The shortest decimal that reads back as this float, for JSON: 0.001, not 0.0010000000474974513.
-double tidy(float value);
 double tidy(float value); // the shortest decimal that reads back as it: 0.001, not 0.0010000000474974513
 Json to_json(const RunSettings& s);
 RunSettings settings_from(const Json& config);

@@ -29,6 +29,7 @@ Json to_json(const RunSettings& s) {
             {"weight_decay", tidy(s.train.weight_decay)},
             {"beta", tidy(s.train.beta)},
             {"clip_norm", tidy(s.train.clip_norm)},
+            {"precision", type_name(s.train.precision)},
             {"save_every", s.save_every},
             {"keep", s.keep},
             {"log_every", s.log_every}};
@@ -58,6 +59,7 @@ RunSettings settings_from(const Json& config) {
         s.train.weight_decay = t.at("weight_decay");
         s.train.beta = t.at("beta");
         s.train.clip_norm = t.at("clip_norm");
+        s.precision = t.value("precision", "f32");
         s.data.seed = s.train.seed = config.at("seed");
         s.train.binarize = binarize_of(s.data);
         require_data(s.epochs >= 1 && s.steps >= 0 && s.save_every >= 0 && s.log_every >= 0 && s.keep >= 1 &&

@@ -99,6 +99,7 @@ void add_train(CLI::App& app) {
         ->check(not_negative)
         ->capture_default_str();
     verb->add_option("--beta", t.beta, "weight of the KL term")->check(not_negative)->capture_default_str();
+    add_precision(*verb, o->settings.precision);
     verb->add_option("--latent", o->latent, "latent dimensions, instead of the model's")
         ->check(CLI::Range(int64_t(1), int64_t(65536)));
     verb->add_option("--save-every", o->settings.save_every, "steps between checkpoints; an epoch unless given")
