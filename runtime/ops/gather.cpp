@@ -11,7 +11,8 @@ Tensor gather(Graph& g, Tensor data, Tensor indices, Binarize binarize) {
     require(i.shape.size() == 2 && i.type == DType::u32, "gather: indices must be (slots, N) u32, got ",
             to_text(i.shape));
     int64_t n = i.shape[1], width = d.shape[1];
-    const char* shader = d.type == DType::u8 ? "gather_u8" : "gather_f32";
+    uint32_t together = width % 4 == 0 ? 4 : 1; // neighbours of one work item
+    std::string shader = concat_text(d.type == DType::u8 ? "gather_u8" : "gather_f32", together == 4 ? "_quads" : "");
     Tensor x = g.tensor({n, width}, "x"); // d and i are stale from here on
     struct Push {
         uint32_t count, rows, width;
@@ -20,7 +21,9 @@ Tensor gather(Graph& g, Tensor data, Tensor indices, Binarize binarize) {
            .in = {data, indices},
            .out = {x},
            .lower =
-               [=](Lowering& l) { l.each(shader, push.count, {uint32_t(binarize)}, {data, indices, x}, push); },
+               [=](Lowering& l) {
+                   l.each(shader.c_str(), push.count / together, {uint32_t(binarize)}, {data, indices, x}, push);
+               },
            .adjoint = {}});
     return x;
 }
