@@ -124,7 +124,7 @@ TuneReport tune(Device& device, const Graph& graph, const TuneOptions& o) {
     return report;
 }
 
-// ---- the file: a line for the version and driver, then product, tab, kernel ----------------------------------------
+// ---- the file: a line for the version (of the kernels that there are) and driver, then product, tab, kernel ----------------------------------------
 
 namespace {
 
@@ -135,7 +135,7 @@ std::filesystem::path tuning_file(const Device& device) {
 }
 
 std::string first_line(const Caps& caps) {
-    return concat_text("vkvae tuning 1, ", caps.name, ", ", caps.driver, ", ", caps.driver_version);
+    return concat_text("vkvae tuning 2, ", caps.name, ", ", caps.driver, ", ", caps.driver_version);
 }
 
 } // namespace

@@ -25,11 +25,16 @@ bool use_subgroup_driver(const Caps& caps) {
 //
 // A round fetches rows / lanes + columns texels for rows x columns x 4 products, and eight columns of B are more than the
 // registers hold. Small products take small tiles, as compiling is most of what they cost.
+//
+// Narrow tiles, for fewer columns than half the lanes: rows / lanes x columns sums.
 struct SubgroupTile {
     uint32_t rows, columns;
+    bool narrow = false;
 };
 SubgroupTile subgroup_tile(uint32_t lanes, uint64_t m, uint64_t n, uint64_t k) {
     uint64_t products = m * n * k;
+    if (n <= lanes / 2 && m >= 8 * lanes)
+        return {8 * lanes, uint32_t(n), true};
     uint32_t rows = products >= 1'000'000'000 ? 64 : products >= 10'000'000 ? 32 : 16;
     while (rows > lanes && rows >= 2 * m)
         rows /= 2;
@@ -51,18 +56,19 @@ struct Choice {
 
 Choice subgroup_choice(const Caps& caps, SubgroupTile tile, GemmReads reads) {
     uint32_t lanes = caps.subgroup_size;
-    auto [rows, columns] = tile;
-    if (columns == 1 && reads.b == Read::along_side)
+    auto [rows, columns, narrow] = tile;
+    if (columns % 4 != 0 && reads.b == Read::along_side)
         reads.b = Read::single;
     if (reads.a == Read::along_side)
         rows = std::max(rows, 4 * lanes);
     Gemm gemm;
-    gemm.tile = concat_text(rows, "x", columns);
+    gemm.tile = concat_text(rows, "x", columns, narrow ? " narrow" : "");
     gemm.suffix = "_subgroup";
     gemm.constants = {lanes, rows, columns, uint32_t(reads.a), uint32_t(reads.b)};
+    gemm.more_constants = {narrow};
     gemm.texels = {reads.a == Read::single ? 1u : 4u, reads.b == Read::single ? 1u : 4u};
     gemm.tile_m = rows;
-    gemm.tile_n = lanes * columns;
+    gemm.tile_n = narrow ? columns : lanes * columns;
     gemm.stores_quads = columns % 4 == 0;
     return {gemm, 16, 4}; // software devices have few cores; some slack evens the load
 }
@@ -158,6 +164,11 @@ std::vector<Choice> choices(const Caps& caps, uint64_t m, uint64_t n, uint64_t k
     } else if (use_subgroup_driver(caps)) {
         SubgroupTile first = subgroup_tile(caps.subgroup_size, m, n, k);
         list.push_back(subgroup_choice(caps, first, reads));
+        if (first.narrow) {
+            for (uint32_t rows : {4 * first.rows / 8, 2 * first.rows})
+                list.push_back(subgroup_choice(caps, {rows, first.columns, true}, reads));
+            first = {0, first.columns == 1 || n % 4 != 0 ? 1u : 4u};
+        }
         for (uint32_t rows : {64u, 32u, 16u})
             if (rows != first.rows && rows >= caps.subgroup_size && rows < 2 * m)
                 list.push_back(subgroup_choice(caps, {rows, first.columns}, reads));

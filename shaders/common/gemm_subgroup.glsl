@@ -4,6 +4,9 @@
 // numbers to each of 8 lanes. And a variable that lives through a loop is loaded, blended with the execution mask and
 // stored on each round. So A and B are texel buffers, read four numbers at a time, four k a round, each sum is touched
 // once a round, and subgroupBroadcast hands A round.
+//
+// Where C has fewer columns than there are lanes, most of them would be idle: NARROW tiles give each lane rows of its own,
+// with all columns.
 
 layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint LANES = 8;   // the subgroup's size
@@ -13,11 +16,13 @@ layout(constant_id = 2) const uint COLUMNS = 8; // neighbouring columns of a lan
 const uint SINGLE = 0, ALONG_K = 1, ALONG_SIDE = 2; // of k; of m for A, of n for B
 layout(constant_id = 3) const uint A_READ = SINGLE;
 layout(constant_id = 4) const uint B_READ = SINGLE;
+layout(constant_id = 15) const bool NARROW = false; // 5 and 6 are the kernel's, 7 to 14 the epilogue's
 const uint GROUPS = TILE_M / LANES;
+const uint SUMS = (NARROW ? GROUPS : TILE_M) * COLUMNS; // of a lane
 const bool QUADS = A_READ == ALONG_K && B_READ != SINGLE; // four k are one step of the tap
 
 uint gemm_tile_m() { return TILE_M; }
-uint gemm_tile_n() { return LANES * COLUMNS; }
+uint gemm_tile_n() { return NARROW ? COLUMNS : LANES * COLUMNS; }
 uint row_in_tile(uint group, uint lane) {
     return A_READ == ALONG_SIDE ? (group / 4 * LANES + lane) * 4 + group % 4 : group * LANES + lane;
 }
@@ -29,32 +34,35 @@ vec4 a_fetch(Row row, Tap tap) {
 }
 vec4 b_fetch(uint at) { return b_texel(B_READ == SINGLE ? at : at / 4); }
 
+// acc[row] += x b, of all columns.
+#define ADD_PRODUCTS(row, x)                                                                                           \
+    [[unroll]] for (uint c = 0; c < COLUMNS; c++) {                                                                    \
+        float sum = acc[(row) * COLUMNS + c];                                                                          \
+        sum += x[0] * b[c][0];                                                                                         \
+        sum += x[1] * b[c][1];                                                                                         \
+        sum += x[2] * b[c][2];                                                                                         \
+        sum += x[3] * b[c][3];                                                                                         \
+        acc[(row) * COLUMNS + c] = sum;                                                                                \
+    }
 // subgroupBroadcast wants a constant.
 #define ADD_ROW(source)                                                                                                \
     {                                                                                                                  \
         vec4 x = subgroupBroadcast(a[g], source);                                                                      \
-        [[unroll]] for (uint c = 0; c < COLUMNS; c++) {                                                                \
-            float sum = acc[(g * LANES + source) * COLUMNS + c];                                                       \
-            sum += x[0] * b[c][0];                                                                                     \
-            sum += x[1] * b[c][1];                                                                                     \
-            sum += x[2] * b[c][2];                                                                                     \
-            sum += x[3] * b[c][3];                                                                                     \
-            acc[(g * LANES + source) * COLUMNS + c] = sum;                                                             \
-        }                                                                                                              \
+        ADD_PRODUCTS(g * LANES + source, x)                                                                            \
     }
 
 void gemm(uint tile_m, uint tile_n, uint k_begin, uint k_end) {
     uint lane = gl_SubgroupInvocationID;
-    uint m0 = tile_m * TILE_M, n0 = tile_n * gemm_tile_n() + lane * COLUMNS;
+    uint m0 = tile_m * TILE_M, n0 = tile_n * gemm_tile_n() + (NARROW ? 0 : lane * COLUMNS);
     uint m_last = gemm_m() - 1, n_last = gemm_n() - 1;
     Row rows[GROUPS];
     uint at_column[COLUMNS];
-    float acc[TILE_M * COLUMNS];
+    float acc[SUMS];
     [[unroll]] for (uint g = 0; g < GROUPS; g++)
         rows[g] = row_state(min(m0 + row_in_tile(g, lane), A_READ == ALONG_SIDE ? m_last - 3 : m_last));
     [[unroll]] for (uint c = 0; c < COLUMNS; c++)
         at_column[c] = b_at_column(min(n0 + c, B_READ == ALONG_SIDE ? n_last - 3 : n_last));
-    [[unroll]] for (uint i = 0; i < TILE_M * COLUMNS; i++)
+    [[unroll]] for (uint i = 0; i < SUMS; i++)
         acc[i] = 0.0;
     // Of B, if they are kept: of 256 k, and of all before. One sum of a million would lose its last digits.
     float column_sums[COLUMNS], earlier[COLUMNS];
@@ -105,16 +113,20 @@ void gemm(uint tile_m, uint tile_n, uint k_begin, uint k_end) {
                 }
             }
         [[unroll]] for (uint g = 0; g < GROUPS; g++) {
-            ADD_ROW(0) ADD_ROW(1) ADD_ROW(2) ADD_ROW(3)
-            if (LANES > 4) {
-                ADD_ROW(4) ADD_ROW(5) ADD_ROW(6) ADD_ROW(7)
-            }
-            if (LANES > 8) {
-                ADD_ROW(8) ADD_ROW(9) ADD_ROW(10) ADD_ROW(11) ADD_ROW(12) ADD_ROW(13) ADD_ROW(14) ADD_ROW(15)
+            if (NARROW) {
+                ADD_PRODUCTS(g, a[g])
+            } else {
+                ADD_ROW(0) ADD_ROW(1) ADD_ROW(2) ADD_ROW(3)
+                if (LANES > 4) {
+                    ADD_ROW(4) ADD_ROW(5) ADD_ROW(6) ADD_ROW(7)
+                }
+                if (LANES > 8) {
+                    ADD_ROW(8) ADD_ROW(9) ADD_ROW(10) ADD_ROW(11) ADD_ROW(12) ADD_ROW(13) ADD_ROW(14) ADD_ROW(15)
+                }
             }
         }
     }
-    if (KEEP == KEEP_COLUMN_SUMS && tile_m == 0)
+    if (KEEP == KEEP_COLUMN_SUMS && tile_m == 0 && (!NARROW || lane == 0))
         [[unroll]] for (uint c = 0; c < COLUMNS; c++)
             if (n0 + c <= n_last)
                 kept_put_one(gl_WorkGroupID.z * gemm_n() + n0 + c, earlier[c] + column_sums[c]);
@@ -123,9 +135,10 @@ void gemm(uint tile_m, uint tile_n, uint k_begin, uint k_end) {
     [[unroll]] for (uint g = 0; g < GROUPS; g++)
         c_rows[g] = c_row(min(m0 + row_in_tile(g, lane), m_last));
     // A loop that stays one: unrolled, the stores would be most of the kernel's code and of its compile time.
-    [[dont_unroll]] for (uint i = 0; i < TILE_M * COLUMNS; i += STORE_QUADS ? 4 : 1) {
-        uint g = i / COLUMNS / LANES, source = i / COLUMNS % LANES, n = n0 + i % COLUMNS;
-        uint at = subgroupShuffle(c_rows[g], source) + n;
+    [[dont_unroll]] for (uint i = 0; i < SUMS; i += STORE_QUADS ? 4 : 1) {
+        uint row = i / COLUMNS, n = n0 + i % COLUMNS;
+        uint g = NARROW ? row : row / LANES, source = NARROW ? lane : row % LANES;
+        uint at = (NARROW ? c_rows[g] : subgroupShuffle(c_rows[g], source)) + n;
         if (m0 + row_in_tile(g, source) <= m_last && n <= n_last) {
             if (STORE_QUADS)
                 store_quad(at, n, vec4(acc[i], acc[i + 1], acc[i + 2], acc[i + 3]));

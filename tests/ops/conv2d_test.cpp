@@ -84,6 +84,14 @@ TEST_CASE("conv2d in whole vec4s of channels, over several tiles") {
     check(transpose_case({2, 3, 3, 8, 68, 3, 3, Conv2d::same_sides(2, 1)}, 1));
 }
 
+TEST_CASE("convolutions from and to few channels, over many pixels") {
+    for (int64_t channels : {1, 2, 3, 4}) {
+        check(conv_case({2, 9, 9, 8, channels, 3, 3, Conv2d::same_sides(1, 1)}));
+        check(conv_case({2, 17, 15, channels, 12, 4, 4, Conv2d::same_sides(2, 1)}));
+        check(transpose_case({2, 9, 8, 20, channels, 4, 4, Conv2d::same_sides(2, 1)}, 0, Activation::sigmoid));
+    }
+}
+
 TEST_CASE("conv2d in every tile is the sum that the formula says") {
     for (size_t tile = 1; tile <= gemm_tiles().size(); tile++) {
         INFO("tile ", tile);

@@ -73,6 +73,15 @@ TEST_CASE("matmul goes beyond tiles, slices and 65535 rows") {
     check(wide);
 }
 
+TEST_CASE("matmul with many rows and few columns is the product, and so are its gradients") {
+    for (int64_t n : {1, 2, 3, 4, 7, 8})
+        for (bool ta : {false, true})
+            for (bool tb : {false, true})
+                check(matmul_case(n % 2 ? 131 : 132, n % 2 ? 37 : 36, n, ta, tb));
+    check(linear_case({77, 140}, 3, true, Activation::silu)); // its weight gradient keeps the bias's sums
+    check(linear_case({1030, 200}, 4, true, Activation::tanh));
+}
+
 TEST_CASE("matmul in every tile is the product") {
     for (size_t tile = 1; tile <= gemm_tiles().size(); tile++) {
         INFO("tile ", tile);
