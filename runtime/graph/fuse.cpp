@@ -88,7 +88,7 @@ class Fuser {
     // Whether the step of node j on `value` can be done where node i computes the value.
     bool movable(size_t i, size_t j, Tensor value, const Step& step) const {
         for (size_t between = i; between < j; between++) {
-            if (gone_[between])
+            if (gone_[between] || !nodes_[between].lower) // gone, or only another shape of what there is
                 continue;
             const Node& node = nodes_[between];
             if (between > i && names(node.out, value)) // a node that works in place

@@ -288,7 +288,8 @@ std::string Plan::describe() const {
             const Dispatch& d = s.dispatches[s.schedule.order[at]];
             out << level << "  " << d.name << "  " << d.groups[0] << "x" << d.groups[1] << "x" << d.groups[2];
             for (Tensor t : d.buffers)
-                out << "  " << s.tensors[t.id].name << to_text(s.tensors[t.id].shape);
+                out << "  " << s.tensors[t.id].name << to_text(s.tensors[t.id].shape)
+                    << (is_16_bit(s.tensors[t.id].type) ? type_name(s.tensors[t.id].type) : "");
             out << "\n";
         }
     return out.str();

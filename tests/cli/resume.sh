@@ -188,5 +188,21 @@ expect_exit 0 'autotune: ' train "${train[@]}" --steps 2 --out measured --autotu
 expect_exit 0 . train "${train[@]}" --steps 2 --out remembered --autotune cached
 expect_exit 0 . train "${train[@]}" --steps 2 --out heuristic --autotune off
 expect_exit 0 'autotune: ' resume heuristic --steps 3 --autotune full
+
+# Mixed precision: said, kept for resuming, visible in the metrics, and as exact as f32.
+for precision in f16 bf16; do
+  expect_exit 0 "$precision" train "${train[@]}" --steps 6 --save-every 3 --out "$precision" --precision "$precision"
+  check 'config.json has it' grep -q "\"precision\": \"$precision\"" "$precision/config.json"
+  expect_exit 0 . train "${train[@]}" --steps 3 --out "half_$precision" --precision "$precision"
+  expect_exit 0 . resume "half_$precision" --steps 6
+  check 'resumed it is the same' cmp "$precision/model.safetensors" "half_$precision/model.safetensors"
+  expect_exit 0 '"elbo"' eval "$precision" --json
+done
+check 'f16 tells its loss scale' grep -q '"loss_scale":65536' f16/metrics.jsonl
+refute 'bf16 has none' grep -q loss_scale bf16/metrics.jsonl
+expect_exit 0 . train "${train[@]}" --steps 2 --out auto --precision auto
+check 'auto is what it came to' grep -qE '"precision": "(f32|f16)"' auto/config.json
+sed -i 's/"precision": "[a-z0-9]*"/"precision": "f12"/' auto/config.json
+expect_exit 4 "'f12' is no precision" resume auto --steps 3
 refute 'the run does not remember how the machine was measured' grep -rq autotune heuristic/config.json
 finish

@@ -27,7 +27,8 @@ for wrong in '--batch 0' '--batch -4' '--batch x' '--batch 1.5' '--batch 9999999
   '--lr -1' '--lr nan' '--lr inf' '--lr 1e300' '--lr 1,5' '--beta -1' '--beta nan' '--momentum 2' '--epochs 0' \
   '--epochs -1' '--epochs 99999999999' '--epochs 2000000000 --batch 1' '--steps 0' '--steps 1e3' '--save-every 0' '--keep 0' \
   '--log-every 0' '--latent 0' '--latent 70000' '--optimizer adamm' '--binarize maybe' '--split both' '--limit -1' \
-  '--seed -1' '--seed 1e3' '--seed 99999999999999999999' '--weight-decay -1' '--clip-norm nan' '--autotune maybe'; do
+  '--seed -1' '--seed 1e3' '--seed 99999999999999999999' '--weight-decay -1' '--clip-norm nan' '--autotune maybe' \
+  '--precision f64' '--precision 16'; do
   # shellcheck disable=SC2086 # an option and its value
   refuses 2 '.{10}' "${train[@]}" $wrong
 done

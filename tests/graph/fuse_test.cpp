@@ -46,6 +46,13 @@ TEST_CASE("an elementwise node moves into the product before it, and a second on
     CHECK(s.fused() == "product+activation+activation activation");
 }
 
+TEST_CASE("a reshape on the way is no obstacle") {
+    Sketch s;
+    Tensor x = s.graph.input({4, 3}, "x");
+    s.activation(reshape(s.graph, s.product(x), {3, 4}));
+    CHECK(s.fused() == "product+activation reshape");
+}
+
 TEST_CASE("a value that others read as well is stored too, once") {
     Sketch s;
     Tensor x = s.graph.input({4, 3}, "x");

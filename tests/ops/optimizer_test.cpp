@@ -1,4 +1,5 @@
 // The contract of ops/optimizer: PyTorch's SGD, Adam and AdamW over several steps, clipping, and the emergency stop.
+#include "io/float16.hpp"
 #include "op_check.hpp"
 
 #include <limits>
@@ -136,4 +137,84 @@ TEST_CASE("optimizers refuse state of another shape, and say both") {
     Tensor wrong = t.graph.input({9}, "wrong");
     CHECK_THROWS_WITH_AS(sgd(t.graph, t.state(), wrong, 0, 0), doctest::Contains("(9)"), Error);
     CHECK_THROWS_WITH_AS(adam(t.graph, t.state(), t.first, wrong, {}), doctest::Contains("(8)"), Error);
+}
+
+TEST_CASE("the loss scale is taken out of gradients, and the copy of 16 bits is written with the weights") {
+    for (DType type : {DType::f16, DType::bf16})
+        for (bool use_adam : {false, true}) {
+            constexpr int64_t kCount = 1032;
+            INFO(std::string(type_name(type)), use_adam ? " adam" : " sgd");
+            // Once with gradients as they are, once times the scale: the same updates.
+            auto run = [&](float scale) {
+                Training t(kCount);
+                OptimizerState state = t.state();
+                state.narrow = t.graph.input({kCount}, "narrow", type);
+                state.loss_scale = t.graph.input({3}, "loss scale");
+                Tensor control = use_adam ? adam(t.graph, state, t.first, t.second, {})
+                                          : sgd(t.graph, state, t.first, 0.9f, 0);
+                t.graph.keep(control);
+                Plan plan(test_device(), t.graph, plan_options());
+                plan.write(t.weights, std::span<const float>(make_values({{kCount}}, 0)));
+                plan.write(state.loss_scale, std::vector<float>{scale, 0, 0});
+                std::vector<float> gradient = make_values({{kCount}}, 1);
+                double squares = 0;
+                for (float& g : gradient) {
+                    squares += double(g) * g;
+                    g *= scale; // a power of two: exact
+                }
+                plan.write(t.gradients, std::span<const float>(gradient));
+                plan.run(step_params(0, 0.01f, 0.5f));
+                std::vector<float> weights = plan.read(t.weights), narrow = plan.read(state.narrow);
+                size_t wrong = 0;
+                for (size_t i = 0; i < weights.size(); i++)
+                    wrong += narrow[i] != (type == DType::f16 ? from_f16(to_f16(weights[i]))
+                                                              : from_bf16(to_bf16(weights[i])));
+                CHECK(wrong == 0);
+                std::vector<float> told = plan.read(control);
+                CHECK(told[0] == doctest::Approx(squares).epsilon(1e-5));
+                CHECK(told[1] == doctest::Approx(0.5 / std::sqrt(squares) / scale).epsilon(1e-5));
+                CHECK(told[2] == scale);
+                CHECK(told[3] == 0);
+                return weights;
+            };
+            std::vector<float> plain = run(1), scaled = run(4096);
+            for (size_t i = 0; i < plain.size(); i++)
+                REQUIRE(scaled[i] == doctest::Approx(plain[i]).epsilon(1e-6));
+        }
+}
+
+TEST_CASE("gradients that overflow skip the step and halve the scale; at the smallest scale they stop training") {
+    Training t(64);
+    OptimizerState state = t.state();
+    state.loss_scale = t.graph.input({3}, "loss scale");
+    Tensor control = adam(t.graph, state, t.first, t.second, {});
+    t.graph.keep(control);
+    Plan plan(test_device(), t.graph, plan_options());
+    std::vector<float> weights(64, 1.5f), gradient(64, 0.25f);
+    auto halted = [&] {
+        uint32_t value = 0;
+        plan.read(t.halted, std::as_writable_bytes(std::span(&value, 1)));
+        return value != 0;
+    };
+    plan.write(t.weights, std::span<const float>(weights));
+    plan.write(state.loss_scale, std::vector<float>{0x1p-14f, 7, 2});
+    gradient[5] = std::numeric_limits<float>::infinity();
+    plan.write(t.gradients, std::span<const float>(gradient));
+    for (float scale : {0x1p-14f, 0x1p-15f}) {
+        plan.run(step_params(0, 0.1f));
+        CHECK(plan.read(control)[2] == scale);
+        CHECK(plan.read(control)[3] == 1);
+        CHECK_FALSE(halted());
+    }
+    CHECK(plan.read(state.loss_scale) == std::vector<float>{0x1p-16f, 0, 4});
+    CHECK(plan.read(t.weights) == weights);
+    plan.run(step_params(0, 0.1f)); // smaller it does not get
+    CHECK(halted());
+    CHECK(plan.read(control)[3] == 0);
+    CHECK(plan.read(t.weights) == weights);
+    gradient[5] = 0.25f;
+    plan.write(t.gradients, std::span<const float>(gradient));
+    plan.run(step_params(1, 0.1f));
+    CHECK(plan.read(t.weights) == weights);
+    CHECK(plan.read(state.loss_scale) == std::vector<float>{0x1p-16f, 0, 4});
 }

@@ -16,7 +16,7 @@ void check_exact(const std::string& json, const TrainOptions& options, int64_t c
     uint64_t before = device.allocated_bytes;
     TrainMemory told = train_memory(device, vae, options, count, type);
     CHECK(device.allocated_bytes == before);
-    parameters.allocate(device, true);
+    parameters.allocate(device, true, options.precision);
     CHECK(device.allocated_bytes - before == told.parameters);
     parameters.initialise(1);
     Trainer trainer(device, vae, parameters, view_of(data, vae.config().pixels(), type), options);
@@ -33,6 +33,11 @@ TEST_CASE("train_memory tells exactly what training allocates") {
     check_exact(kTinyModel, options, 7, DType::f32, test_device());
     check_exact(preset_model("mlp"), options, 33, DType::u8, test_device());
     check_exact(preset_model("conv28"), options, 33, DType::u8, test_device());
+    for (DType precision : {DType::f16, DType::bf16}) {
+        options.precision = precision;
+        check_exact(preset_model("conv28"), options, 33, DType::u8, test_device());
+    }
+    options.precision = DType::f32;
     options.optimizer = "sgd";
     check_exact(kTinyModel, options, 7, DType::u8, test_device());
 }

@@ -122,6 +122,11 @@ void save(Run& run) {
                     [&](int64_t step) { return run.saves_at(step); });
 }
 
+std::string precision_text(const Run& run) {
+    DType precision = run.settings.train.precision;
+    return precision == DType::f32 ? "" : concat_text(" in ", type_name(precision));
+}
+
 // A grid of the same 64 latents, to watch the model learn.
 void write_samples(Run& run, const fs::path& file) {
     const ModelConfig& config = run.vae->config();
@@ -361,7 +366,7 @@ Json train_run(const fs::path& dir, const RunSettings& settings, const Common& c
     run.progress = std::make_unique<Progress>(run.vae->config().name, run.total, run.first, common.quiet);
     run.progress->message(concat_text(resume ? "resuming " : "training ", run.vae->config().name, " (",
                                       run.parameters->count(), " parameters) on ", run.data.name, " (", run.data.count,
-                                      ") with ", run.device->caps().name, ", seed ", settings.train.seed));
+                                      ") with ", run.device->caps().name, precision_text(run), ", seed ", settings.train.seed));
     if (run.first > 0)
         save(run); // the same checkpoint, and what a kill kept from being written after it
     try {
