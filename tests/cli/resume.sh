@@ -191,7 +191,7 @@ expect_exit 0 'autotune: ' resume heuristic --steps 3 --autotune full
 
 # Mixed precision: said, kept for resuming, visible in the metrics, and as exact as f32.
 for precision in f16 bf16; do
-  expect_exit 0 "$precision" train "${train[@]}" --steps 6 --save-every 3 --out "$precision" --precision "$precision"
+  expect_exit 0 "$precision" train "${train[@]}" --steps 6 --out "$precision" --precision "$precision"
   check 'config.json has it' grep -q "\"precision\": \"$precision\"" "$precision/config.json"
   expect_exit 0 . train "${train[@]}" --steps 3 --out "half_$precision" --precision "$precision"
   expect_exit 0 . resume "half_$precision" --steps 6

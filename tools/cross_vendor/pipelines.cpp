@@ -2,7 +2,8 @@
 //
 //   vkvae_pipelines [SHADER.spv[,CONSTANT...]]...     files beside the library's own shaders, run.sh's control for one
 //
-// Kernels: those of a training step of each preset, on the tiles that vkvae takes on this device; one graph of the
+// Kernels: those of a training step of each preset, on the tiles that vkvae takes on this device, of one in f16 and bf16
+// too; one graph of the
 // operations that no preset uses; products in every tile that suits the device; every other shader once with its default
 // constants. Not the _subgroup and _plain ones: only CPU devices get them. Nothing is run, so a driver that only
 // pretends to have a device will do.
@@ -18,6 +19,7 @@
 
 #include "gpu/functions.hpp"
 #include "graph/fuse.hpp"
+#include "graph/precision.hpp"
 #include "ops/gemm.hpp"
 #include "vkvae/vae.hpp"
 
@@ -114,9 +116,11 @@ Graph products() {
     return g;
 }
 
-void lower(const Caps& caps, const Graph& graph, std::vector<Dispatch>& into) {
+void lower(const Caps& caps, const Graph& graph, std::vector<Dispatch>& into, DType precision = DType::f32) {
     Lowering lowering(caps, graph);
-    for (const Node& node : fuse_nodes(graph)) {
+    std::vector<Node> nodes = fuse_nodes(graph);
+    choose_types(nodes, lowering.tensors, precision);
+    for (const Node& node : nodes) {
         lowering.node = &node;
         if (node.lower)
             node.lower(lowering);
@@ -296,7 +300,7 @@ void print_statistics(const Functions& fn, VkDevice device, VkPipeline pipeline,
     std::fflush(stdout); // a compiler that crashes leaves what was done before
 }
 
-bool for_cpus_only(const std::string& shader) { 
+bool for_cpus_only(const std::string& shader) {
     for (const char* ending : {"_subgroup", "_subgroup_bits", "_plain", "_texels", "_texels_bits"})
         if (shader.ends_with(ending))
             return true;
@@ -313,6 +317,8 @@ void run(int argc, char** argv) {
     std::vector<Dispatch> dispatches;
     for (const char* preset : {"mlp", "conv28", "conv64"})
         lower(caps, training_step(preset, 128), dispatches);
+    for (DType precision : {DType::f16, DType::bf16})
+        lower(caps, training_step("conv64", 128, precision), dispatches, precision);
     lower(caps, other_operations(), dispatches);
     std::vector<GemmTile> suitable = tile_candidates(caps, 1024, 1024, false);
     for (size_t i = 0; i < gemm_tiles().size(); i++)

@@ -46,10 +46,19 @@ nvidia() { # a newer Debian's driver, so with its dynamic loader and libraries, 
     "$lib"/ld-linux*.so.* --preload "$lib/libnouveau_noop_drm_shim.so" --library-path "$lib" "$program" "${kernels[@]}"
 }
 
-files=()
-target() { # target NAME COMMAND...
-  local status=0
-  "${@:2}" >"$work/$1.tsv" 2>"$work/$1.log" || status=$?
+cores=$(getconf _NPROCESSORS_ONLN) targets=() files=()
+target() { # target NAME COMMAND...: at once, as soon as a core is free
+  while (($(jobs -rp | wc -l) >= cores)); do wait -n || true; done
+  targets+=("$1")
+  (
+    status=0
+    "${@:2}" >"$work/$1.tsv" 2>"$work/$1.log" || status=$?
+    echo "$status" >"$work/$1.status"
+  ) &
+}
+result() { # result NAME
+  local status
+  status=$(cat "$work/$1.status")
   if ((status == 0)); then files+=("$1=$work/$1.tsv")
   elif ((status == 3)); then echo "$1: skipped: $(tail -n 1 "$work/$1.log")"
   else
@@ -61,5 +70,7 @@ for family in vega10 navi21 navi31; do target "$family" amd "$family"; done
 for platform in skl tgl dg2 bmg; do target "$platform" intel "$platform"; done
 target turing nvidia 164 # TU104
 target ampere nvidia 172 # GA102
+wait
+for name in "${targets[@]}"; do result "$name"; done
 ((${#files[@]})) || status=3 die "none of the drivers is here"
 python3 "$here/table.py" ${update[@]+"${update[@]}"} "$here/table.tsv" "${files[@]}"
