@@ -79,8 +79,10 @@ VkBufferView Plan::State::texel_view(const Dispatch& d, uint32_t binding, bool b
     const TensorInfo& t = tensors[d.buffers[binding].id];
     uint32_t width = binding < d.texels.size() ? d.texels[binding] : 0;
     VkFormat format = texel_format(t.type, width == 4, bits);
-    require(format != VK_FORMAT_UNDEFINED && (width == 1 || width == 4), "kernel ", d.name, " reads '", t.name, "' (",
-            type_name(t.type), ") in texels of ", width, " elements; they are 1 or 4 numbers");
+    require(width == 1 || width == 4, "kernel ", d.name, " reads '", t.name, "' in texels of ", width,
+            " elements; they are 1 or 4 numbers");
+    require(format != VK_FORMAT_UNDEFINED, "kernel ", d.name, " cannot read '", t.name, "', which is ",
+            type_name(t.type), bits ? ", beside bf16" : "");
     uint64_t count = uint64_t(element_count(t.shape)) / width;
     Place place = locate(d.buffers[binding]);
     require(place.offset % device.caps().storage_align == 0 && count <= device.caps().max_texels, "tensor '", t.name,

@@ -27,6 +27,11 @@ void choose_types(std::span<const Node> nodes, std::vector<TensorInfo>& tensors,
         if (t.external || t.keep || storage.keep || t.constant || t.type != DType::f32 || !whole || !suits(t.shape))
             can[t.storage.id] = false;
     }
+    // A step may give its result another shape than the product has that stores it: the rows are the product's.
+    for (const Node& node : nodes)
+        if (!node.steps.empty() && !suits(tensors[node.out[0].id].shape))
+            for (Tensor t : node.out)
+                can[tensors[t.id].storage.id] = false;
     for (const Node& node : nodes)
         for (const std::vector<Tensor>& side : {node.in, node.out})
             for (Tensor t : side) {

@@ -124,7 +124,7 @@ TuneReport tune(Device& device, const Graph& graph, const TuneOptions& o) {
     return report;
 }
 
-// ---- the file: a line for the version (of the kernels that there are) and driver, then product, tab, kernel ----------------------------------------
+// ---- the file: a line for the version (of the choices that there are) and driver, then product, tab, kernel --------
 
 namespace {
 

@@ -6,8 +6,8 @@ namespace vkvae {
 
 Tensor gather(Graph& g, Tensor data, Tensor indices, Binarize binarize) {
     const TensorInfo &d = g.info(data), &i = g.info(indices);
-    require(d.shape.size() == 2 && (d.type == DType::u8 || d.type == DType::f32), "gather: data must be (count, D) u8 or f32, got ",
-            to_text(d.shape));
+    require(d.shape.size() == 2 && (d.type == DType::u8 || d.type == DType::f32),
+            "gather: data must be (count, D) u8 or f32, got ", to_text(d.shape));
     require(i.shape.size() == 2 && i.type == DType::u32, "gather: indices must be (slots, N) u32, got ",
             to_text(i.shape));
     int64_t n = i.shape[1], width = d.shape[1];

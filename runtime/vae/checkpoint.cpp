@@ -108,10 +108,13 @@ TrainState load_train_state(const std::filesystem::path& file, Parameters& param
     }
     if (parameters.precision() == DType::f16) {
         const TensorEntry* entry = contents.find("optimizer.loss_scale");
-        require_data(entry && entry->shape == Shape{3}, path_text(file), " has no loss scale, which training in f16 needs");
+        require_data(entry && entry->shape == Shape{3}, path_text(file),
+                     " has no loss scale, which training in f16 needs");
         std::vector<float> scale = to_f32(*entry);
-        require_data(std::isfinite(scale[0]) && scale[0] > 0 && scale[1] >= 0 && scale[2] >= 0, path_text(file),
-                     ": the loss scale is ", scale[0]);
+        bool whole = std::floor(scale[1]) == scale[1] && std::floor(scale[2]) == scale[2];
+        require_data(scale[0] >= 0x1p-20f && scale[0] <= 0x1p60f && whole && scale[1] >= 0 && scale[2] >= 0,
+                     path_text(file), ": no loss scale is ", scale[0], ", good for ", scale[1], " steps, after ", scale[2],
+                     " skipped");
         parameters.set_loss_scale({scale[0], scale[1], scale[2]});
     }
     parameters.write(Parameters::Region::m, moments[0]);

@@ -216,7 +216,10 @@ Tuning Trainer::State::tuning() {
     if (!place.resident)
         fill_window(0, 0, 1);
     write_indices(0, 1);
-    bool full = options.autotune == Autotune::full;
+    bool full = options.autotune == Autotune::full, scaled = options.precision == DType::f16;
+    std::array<float, 3> scale = scaled ? parameters.loss_scale() : std::array<float, 3>{};
+    if (scaled)
+        parameters.set_loss_scale({1, 0, 0}); // gradients that overflow would tell nothing
     tuned = tune(device, gradients.graph,
                  {.seconds = full ? 600.0 : 20.0,
                   .candidates = full ? size_t(64) : size_t(3),
@@ -225,6 +228,8 @@ Tuning Trainer::State::tuning() {
                   .bind = [&](Plan& p) { bind_all(p, gradients); },
                   .results = gradients.gradient_parts,
                   .params = params_of(0)});
+    if (scaled)
+        parameters.set_loss_scale(scale);
     try {
         store_tuning(device, tuned.tuning);
     } catch (const Error& error) { // no reason not to train
@@ -317,6 +322,8 @@ void Trainer::State::report_nonfinite(const StepStats& bad) {
     } catch (const Error& error) { // without shared memory it may not fit; what is known already matters more
         where = concat_text("; which tensor was first could not be found out (", error.what(), ")");
     }
+    if (options.precision == DType::f16)
+        parameters.set_loss_scale({kFirstLossScale, 0, 0}); // as for `halted`
     fail(Status::runtime, "step ", bad.step, " (seed ", options.seed, "): the ",
          std::isfinite(bad.loss) ? "gradient" : "loss", " is not finite", where,
          ". The weights are those before that step. Try a smaller --lr or --clip-norm 10",

@@ -18,7 +18,8 @@ layout(constant_id = 12) const uint KEEP = 0; // 1, 2: the value before step 1, 
 const uint KEEP_COLUMN_SUMS = 3;              // of B, for a bias: the drivers' own matter, (slices, n)
 layout(constant_id = 13) const bool STORE_QUADS = false;
 
-const uint TYPE_RESULT = TYPES >> 4 & 3u, TYPE_X1 = TYPES >> 6 & 3u, TYPE_X2 = TYPES >> 8 & 3u, TYPE_KEPT = TYPES >> 10 & 3u;
+const uint TYPE_RESULT = TYPES >> 4 & 3u, TYPE_KEPT = TYPES >> 10 & 3u;
+const uint TYPE_X1 = TYPES >> 6 & 3u, TYPE_X2 = TYPES >> 8 & 3u;
 WRITABLE(3, result, TYPE_RESULT)
 READABLE(4, x1, TYPE_X1)
 READABLE(5, x2, TYPE_X2)

@@ -20,7 +20,18 @@ const uint F32 = 0, F16 = 1, BF16 = 2;
 layout(constant_id = TYPES_ID) const uint TYPES = 0;
 const uint TYPE_A = TYPES & 3u, TYPE_B = TYPES >> 2 & 3u; // what a product multiplies, or the pictures that a norm reads
 
-uint round_to_bf16(float x) { // to nearest, ties to even
+// Both to nearest, ties to even, as the host does (io/float16.cpp). Not by packHalf2x16: how that rounds, and what becomes
+// of what is too large or very small, is left to the driver, but training wants to see an infinity.
+uvec4 round_to_f16(vec4 x) {
+    uvec4 magnitude = floatBitsToUint(x) & 0x7fffffffu, sign = floatBitsToUint(x) >> 16 & 0x8000u;
+    uvec4 rebased = magnitude - (112u << 23); // the exponent's bias of 127 becomes 15
+    uvec4 result = rebased + 0xfffu + (rebased >> 13 & 1u) >> 13;
+    precise vec4 shifted = uintBitsToFloat(magnitude) + 0.5; // below 2^-14: a multiple of 2^-24
+    uvec4 large = mix(uvec4(0x7c00u), uvec4(0x7e00u), greaterThan(magnitude, uvec4(0x7f800000u)));
+    result = mix(result, floatBitsToUint(shifted) - 0x3f000000u, lessThan(magnitude, uvec4(0x38800000u)));
+    return sign | mix(result, large, greaterThanEqual(magnitude, uvec4(0x477ff000u)));
+}
+uint round_to_bf16(float x) {
     uint bits = floatBitsToUint(x);
     bool nan = (bits & 0x7fffffffu) > 0x7f800000u; // which rounding could carry into an infinity
     return nan ? bits >> 16 | 0x40u : bits + 0x7fffu + (bits >> 16 & 1u) >> 16;
@@ -35,8 +46,10 @@ float widen_one(uint pair, uint which, uint type) {
     return type == F16 ? unpackHalf2x16(bits).x : uintBitsToFloat(bits << 16);
 }
 uvec2 narrow(vec4 v, uint type) {
-    if (type == F16)
-        return uvec2(packHalf2x16(v.xy), packHalf2x16(v.zw));
+    if (type == F16) {
+        uvec4 bits = round_to_f16(v);
+        return uvec2(bits.x | bits.y << 16, bits.z | bits.w << 16);
+    }
     return uvec2(round_to_bf16(v.x) | round_to_bf16(v.y) << 16, round_to_bf16(v.z) | round_to_bf16(v.w) << 16);
 }
 

@@ -218,3 +218,18 @@ TEST_CASE("gradients that overflow skip the step and halve the scale; at the sma
     CHECK(plan.read(t.weights) == weights);
     CHECK(plan.read(state.loss_scale) == std::vector<float>{0x1p-16f, 0, 4});
 }
+
+TEST_CASE("a loss scale that was good for 2000 steps is doubled, up to 2^24") {
+    Training t(64);
+    OptimizerState state = t.state();
+    state.loss_scale = t.graph.input({3}, "loss scale");
+    adam(t.graph, state, t.first, t.second, {});
+    Plan plan(test_device(), t.graph, plan_options());
+    plan.write(t.gradients, std::vector<float>(64, 0.25f));
+    for (auto [scale, good, next, left] : {std::array<float, 4>{1024, 1999, 2048, 0}, {1024, 1998, 1024, 1999},
+                                           {0x1p23f, 1999, 0x1p24f, 0}, {0x1p24f, 1999, 0x1p24f, 0}}) {
+        plan.write(state.loss_scale, std::vector<float>{scale, good, 3});
+        plan.run(step_params(0, 0.1f));
+        CHECK(plan.read(state.loss_scale) == std::vector<float>{next, left, 3});
+    }
+}

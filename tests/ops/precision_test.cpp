@@ -3,7 +3,7 @@
 #include "io/float16.hpp"
 #include "op_check.hpp"
 
-#include <cstdlib>
+#include <limits>
 
 using namespace vkvae;
 using namespace vkvae::test;
@@ -177,6 +177,60 @@ TEST_CASE("what lies between products and norms is stored in 16 bits, rounded on
                 CHECK(differ <= got.inner.size() / 500);
             }
         }
+}
+
+TEST_CASE("what a step stores in another shape has the product's rows") {
+    for (int64_t channels : {6, 8, 20}) { // rows of 6 cannot be stored in fours, rows of 4 times as many could
+        Conv2d same = Conv2d::same_sides(1, 1);
+        Case c = {concat_text("a reshape between, ", channels),
+                  {{2, 4, 4, channels}, {3, 3, channels, channels}, {16 * channels, 32}, {32, 16 * channels}},
+                  [=](Graph& g, std::span<const Tensor> t) {
+                      Tensor h = reshape(g, conv2d(g, t[0], t[1], {}, same), {2, 16 * channels});
+                      Tensor u = linear(g, activate(g, h, Activation::tanh), t[2], {}, Activation::tanh);
+                      Tensor v = reshape(g, linear(g, u, t[3], {}, Activation::silu), {2, 4, 4, channels});
+                      return conv2d(g, v, t[1], {}, same);
+                  }};
+        Results exact = run(c, 0, DType::f32, DType::f32, DType::f32);
+        for (DType type : kTypes) {
+            INFO(c.name, " in ", std::string(type_name(type)));
+            double unit = type == DType::f16 ? 0x1p-11 : 0x1p-8;
+            Results got = run(c, 0, DType::f32, type, DType::f32);
+            for (size_t i = 0; i < exact.all.size(); i++)
+                check_close(concat_text("result ", i), got.all[i], to_double(exact.all[i]), 20 * unit, 25 * unit * unit);
+        }
+    }
+}
+
+TEST_CASE("kernels round to 16 bits as the host does, whatever the device would do by itself") {
+    constexpr float kInfinity = std::numeric_limits<float>::infinity();
+    std::vector<float> values = {0,       -0.0f,   65504,    65519.9f,  65520,     1e30f,     -1e30f,   kInfinity,
+                                 -kInfinity, 0x1p-14f, 0x1p-15f, 0x1.8p-24f, 0x1p-24f, 0x1p-25f, 0x1.8p-25f, -0x1.1p-20f,
+                                 1.00048828125f, 1.00146484375f, 1.00048828126f, -1.00048828125f, 2047.5f, 2048.5f, 3.4e38f};
+    for (uint32_t i = 0; values.size() < 4096; i++) {
+        float u = random_uniform(3, Stream::data, 0, 0, i);
+        values.push_back((2 * u - 1) * std::exp2(float(int(i % 60) - 40)));
+    }
+    int64_t count = int64_t(values.size());
+    for (DType type : kTypes) {
+        INFO(std::string(type_name(type)));
+        // An update with a rate of 0 leaves the weights and copies them.
+        Graph g;
+        Tensor w = g.input({count}, "w"), dw = g.input({count}, "dw"), u = g.input({count}, "u");
+        OptimizerState state = {w, dw, g.input({1}, "halted", DType::u32)};
+        state.narrow = g.input({count}, "narrow", type);
+        sgd(g, state, u, 0, 0);
+        Plan plan(test_device(), g, plan_options());
+        plan.write(w, std::span<const float>(values));
+        plan.run({.lr = 0});
+        std::vector<uint16_t> got(values.size());
+        plan.read(state.narrow, std::as_writable_bytes(std::span(got)));
+        for (size_t i = 0; i < values.size(); i++) {
+            INFO(values[i]);
+            bool finite = std::isfinite(values[i]); // 0 times infinity is no weight any more
+            uint16_t expected = type == DType::f16 ? to_f16(values[i]) : to_bf16(values[i]);
+            REQUIRE((!finite || got[i] == expected));
+        }
+    }
 }
 
 TEST_CASE("an operation that does not take 16 bits says so") {

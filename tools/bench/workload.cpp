@@ -25,7 +25,7 @@ Prepared prepare_graph(Device& device, const Graph& graph, DType precision, uint
     auto plan = std::make_shared<Plan>(device, graph, PlanOptions{.max_steps = most, .precision = precision});
     for (uint32_t i = 0; i < graph.tensors().size(); i++) {
         const TensorInfo& t = graph.tensors()[i];
-        if (t.external && t.storage.id == i && t.type != DType::u32 && !t.constant)
+        if (t.external && t.storage.id == i && (t.type == DType::f32 || is_16_bit(t.type)) && !t.constant)
             plan->write({i}, noise_values(element_count(t.shape), amplitude));
     }
     Prepared p;
@@ -180,17 +180,22 @@ void add_reduce(std::vector<Workload>& list, const Shape& shape, int count) {
                         Graph g;
                         sum(g, g.input(shape, "x"), 0, count);
                         return prepare_last_node(device, g);
-                    }});
+                    },
+                    .mixed = false});
 }
 
 void add_adam(std::vector<Workload>& list, int64_t count) {
-    list.push_back({.name = concat_text("adam/", count), .prepare = [=](Device& device, DType) {
+    list.push_back({.name = concat_text("adam/", count), .prepare = [=](Device& device, DType precision) {
                         Graph g;
                         Tensor w = g.input({count}, "w"), dw = g.input({count}, "dw");
                         Tensor m = g.input({count}, "m"), v = g.input({count}, "v");
-                        adam(g, {w, dw, g.input({1}, "halted", DType::u32)}, m, v, {});
+                        OptimizerState state = {w, dw, g.input({1}, "halted", DType::u32)};
+                        if (is_16_bit(precision))
+                            state.narrow = g.input({count}, "narrow", precision);
+                        adam(g, state, m, v, {});
                         Prepared p = prepare_last_node(device, g);
-                        p.bytes = 7.0 * 4 * double(count); // w, m and v are read and written, dw is read
+                        // w, m and v are read and written, dw is read, the copy in 16 bits written
+                        p.bytes = (7.0 * 4 + (is_16_bit(precision) ? 2 : 0)) * double(count);
                         return p;
                     }});
 }

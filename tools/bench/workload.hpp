@@ -24,6 +24,7 @@ struct Workload {
     std::string name;
     bool whole = false; // a training step or a decoder: compulsory bytes say nothing about its bandwidth
     std::function<Prepared(Device&, DType precision)> prepare;
+    bool mixed = true;  // whether there is such a thing in 16 bits
     bool heavy = false; // takes a minute on a CPU, which measures it only if it is asked for by name
 };
 

@@ -232,6 +232,7 @@ std::string draw_optimizer_charts(const RunData& run) {
     };
     add("lr", "Learning rate", [](const TrainRecord& record) { return record.lr; });
     add("beta", "β, weight of the KL", [](const TrainRecord& record) { return record.beta; });
+    add("loss-scale", "Loss scale of f16", [](const TrainRecord& record) { return record.loss_scale; });
     return out;
 }
 

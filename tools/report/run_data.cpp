@@ -94,6 +94,7 @@ TrainRecord train_record(const Json& line) {
             .grad_norm = json_number(line, "grad_norm"),
             .lr = json_number(line, "lr"),
             .beta = json_number(line, "beta"),
+            .loss_scale = json_number(line, "loss_scale"),
             .images_per_s = json_number(line, "images_per_s"),
             .elapsed_s = json_number(line, "elapsed_s")};
 }

@@ -20,6 +20,7 @@ struct TrainRecord {
     double epoch = kMissing;
     double loss = kMissing, nll = kMissing, kl = kMissing; // nats per sample
     double grad_norm = kMissing, lr = kMissing, beta = kMissing;
+    double loss_scale = kMissing; // of f16; a step with an infinite norm was skipped
     double images_per_s = kMissing;
     double elapsed_s = kMissing;
 };

@@ -50,20 +50,27 @@ double floor_ms(size_t index, const Result& r, const Result (&ceilings)[kCeiling
     return std::max(arithmetic, traffic) + r.levels * ceilings[kDispatch].ms;
 }
 
-// Milliseconds by name, from an earlier run's output with --json: its last line.
-std::map<std::string, double> read_earlier(const std::string& file) {
+// Milliseconds by name, and the precision they were taken in.
+struct Earlier {
+    std::map<std::string, double> ms;
+    std::string precision = "f32";
+};
+
+// From an earlier run's output with --json: its last line.
+Earlier read_earlier(const std::string& file) {
     std::vector<std::byte> bytes = read_file(file, 16 << 20);
     std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     text.erase(text.find_last_not_of(" \r\n") + 1);
-    std::map<std::string, double> ms;
+    Earlier earlier;
     try {
         Json output = Json::parse(text.substr(text.rfind('\n') + 1));
         for (const Json& entry : output.at("results"))
-            ms[entry.at("name").get<std::string>()] = entry.at("ms").get<double>();
+            earlier.ms[entry.at("name").get<std::string>()] = entry.at("ms").get<double>();
+        earlier.precision = output.value("precision", "f32");
     } catch (const nlohmann::json::exception& error) {
         fail(Status::data, file, " is not the output of vkvae bench --json: ", error.what());
     }
-    return ms;
+    return earlier;
 }
 
 std::string number(double value, int digits) {
@@ -87,7 +94,8 @@ void print_row(int width, const std::string& name, const Result& r, const std::m
 
 void run_bench(const BenchOptions& o) {
     std::vector<Workload> all = workloads();
-    auto chosen = [&](const Workload& w) { return w.name.starts_with(o.only); };
+    bool narrow = false; // known once there is a device
+    auto chosen = [&](const Workload& w) { return w.name.starts_with(o.only) && (w.mixed || !narrow); };
     size_t width = 4;
     std::string names;
     bool any = false;
@@ -99,16 +107,18 @@ void run_bench(const BenchOptions& o) {
     }
     if (!any)
         fail(Status::usage, "no benchmark's name begins with '", o.only, "'; there are", names);
-    std::map<std::string, double> earlier;
+    Earlier earlier;
     if (!o.compare.empty())
         earlier = read_earlier(o.compare);
     std::unique_ptr<Device> device = open_device(o.common);
     const Caps& caps = device->caps();
     DType precision = precision_on(*device, o.precision);
+    narrow = is_16_bit(precision);
     if (!o.common.json) {
         std::printf("%s, %s, %s\n\n", caps.name.c_str(), caps.driver.c_str(), type_name(precision));
         std::printf("%-*s %10s %9s %8s %10s %7s%s\n", int(width), "name", "ms", "GFLOP/s", "GB/s", "floor ms", "share",
-                    earlier.empty() ? "" : "     before  speed");
+                    earlier.ms.empty() ? "" : ("     " + (earlier.precision == type_name(precision) ? "before" : earlier.precision) +
+                                          "  speed").c_str());
     }
     watch_interrupts();
     Result ceilings[kCeilings];
@@ -133,7 +143,7 @@ void run_bench(const BenchOptions& o) {
         if (!chosen(all[i]))
             continue;
         if (!o.common.json)
-            print_row(int(width), all[i].name, r, earlier);
+            print_row(int(width), all[i].name, r, earlier.ms);
         auto or_null = [](double value) { return value > 0 ? Json(value) : Json(); };
         results.push_back({{"name", all[i].name},
                            {"ms", r.ms},
@@ -143,7 +153,9 @@ void run_bench(const BenchOptions& o) {
     }
     save_pipeline_cache(*device);
     if (o.common.json)
-        std::cout << Json{{"device", caps.name}, {"driver", caps.driver}, {"precision", type_name(precision)}, {"results", results}, {"left_out", left_out}}
+        std::cout << Json{{"device", caps.name}, {"driver", caps.driver},
+                          {"precision", type_name(precision)},
+                          {"results", results}, {"left_out", left_out}}
                          .dump()
                   << std::endl;
 }

@@ -310,7 +310,8 @@ void prepare(Run& run) {
     if (!tuned.not_kept.empty())
         std::fprintf(stderr, "autotune: what was found is not kept: %s\n", tuned.not_kept.c_str());
     if (tuned.refused > 0)
-        std::fprintf(stderr, "autotune: %zu rounds of kernels failed or gave other results, and were refused\n", tuned.refused);
+        std::fprintf(stderr, "autotune: %zu rounds of kernels failed or gave other results, and were refused\n",
+                     tuned.refused);
 }
 
 void refuse_other_run(const Run& run) {
@@ -366,7 +367,8 @@ Json train_run(const fs::path& dir, const RunSettings& settings, const Common& c
     run.progress = std::make_unique<Progress>(run.vae->config().name, run.total, run.first, common.quiet);
     run.progress->message(concat_text(resume ? "resuming " : "training ", run.vae->config().name, " (",
                                       run.parameters->count(), " parameters) on ", run.data.name, " (", run.data.count,
-                                      ") with ", run.device->caps().name, precision_text(run), ", seed ", settings.train.seed));
+                                      ") with ", run.device->caps().name, precision_text(run), ", seed ",
+                                      settings.train.seed));
     if (run.first > 0)
         save(run); // the same checkpoint, and what a kill kept from being written after it
     try {

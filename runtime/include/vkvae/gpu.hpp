@@ -133,8 +133,8 @@ struct Shader {
 };
 
 // The interface of a shader, read from its SPIR-V: the GLSL is the only place where it is written down.
-// Set 0 holds storage buffers and read-only texel buffers (samplerBuffer, usamplerBuffer) at bindings 0..n-1; set 1 binding 0, if
-// present, is the StepParams block.
+// Set 0 holds storage buffers and read-only texel buffers (samplerBuffer, usamplerBuffer) at bindings 0..n-1; set 1
+// binding 0, if present, is the StepParams block.
 struct ShaderInterface {
     struct Binding {
         bool reads = true, writes = true;

@@ -136,7 +136,8 @@ ElboSums elbo_sums(Graph& g, Tensor nll_rows, Tensor kl_dims);
 // In mixed precision `narrow` (n, f16 or bf16) is kept a copy of the weights; n is then a multiple of 4. For f16, whose
 // range is small, `loss_scale` (3) holds the factor that the loss was multiplied with before it was differentiated (start
 // it with kFirstLossScale), the steps since it changed, and the steps skipped so far. Where the gradients' norm is not
-// finite but the loss is, the factor is halved and the step skipped; after 2000 steps without that it is doubled.
+// finite but the loss is, the factor is halved and the step skipped; after 2000 steps without that it is doubled. Adam's
+// bias corrections come from StepParams and count skipped steps too, unlike PyTorch's.
 //
 // They return (4): sum of squares of the gradients (without the loss scale), the factor that undoes the scale and clips (0:
 // no update), the loss scale of this step (1 without), and 1 if it was skipped.

@@ -100,11 +100,11 @@ class Parameters {
 
   private:
     std::vector<float> to_disk(const Parameter& p, std::span<const float> inside) const;
+    void upload(uint64_t first, std::span<const float> weights);
     Device& device() const;
     Device* device_ = nullptr;
     std::vector<Parameter> list_;
     int64_t padded_ = 0;
-    void upload(uint64_t first, std::span<const float> weights);
     bool training_ = false;
     DType precision_ = DType::f32;
     Buffer buffer_;
@@ -238,8 +238,8 @@ class Trainer {
     ~Trainer();
     // Runs steps [step(), step() + count) and returns their statistics. Submits, and waits for the last.
     // Sample i of step s is number (s batch + i) of the endless shuffled stream of epochs, so no sample is dropped.
-    // Errors: Status::runtime when the loss or a gradient is not finite (of f16: at the smallest loss scale), naming step, seed and the first bad tensor;
-    // the weights are then those before that step.
+    // Errors: Status::runtime when the loss or a gradient is not finite (of f16: at the smallest loss scale), naming step,
+    // seed and the first bad tensor; the weights are then those before that step.
     std::vector<StepStats> run(int64_t count);
     int64_t step() const;
     void set_step(int64_t step); // after loading a checkpoint; steps are below 2^32
