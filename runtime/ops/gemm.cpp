@@ -158,11 +158,12 @@ constexpr CoopmatTile kCoopmatTiles[] = {
     {32, 32, 16, 16, 16, false},   {32, 32, 16, 16, 16, true},
 };
 
-// What gemm_coopmat.glsl asks of a device. Not Intel's: it offers matrices where there are no units for them, and its
-// compiler spills these kernels (tools/cross_vendor/README.md).
+// What gemm_coopmat.glsl asks of a device. Intel's of 8 lanes are left out: most have no units for matrices and offer them
+// all the same, and the compiler spills these kernels (tools/cross_vendor/README.md).
 bool has_coopmat(const Caps& caps) {
-    uint32_t lanes = caps.subgroup_size;
-    return caps.coopmat && caps.vendor_id != 0x8086 && (lanes == 8 || lanes == 16 || lanes == 32 || lanes == 64) &&
+    uint32_t lanes = caps.coopmat_lanes;
+    bool known_size = lanes == 8 || lanes == 16 || lanes == 32 || lanes == 64;
+    return caps.coopmat && known_size && (caps.vendor_id != 0x8086 || lanes > 8) &&
            caps.coopmat_shape[0] * caps.coopmat_shape[1] >= 4 * lanes;
 }
 
@@ -257,7 +258,7 @@ std::vector<GemmTile> tile_candidates(const Caps& caps, uint64_t m, uint64_t n, 
 }
 
 uint32_t CoopmatTile::shared_bytes(const Caps& caps) const {
-    uint32_t a = std::max(m * (k + 8), k * (m + 8)), b = std::max(n * (k + 8), k * (n + 8)); // f16, lines with 16 bytes more
+    uint32_t a = std::max(m * (k + 8), k * (m + 8)), b = std::max(n * (k + 8), k * (n + 8)); // with 16 bytes more a line
     return 2 * (a + b) + 4 * subgroups() * caps.coopmat_shape[0] * caps.coopmat_shape[1];
 }
 

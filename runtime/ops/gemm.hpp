@@ -51,7 +51,7 @@ struct CoopmatTile {
     uint32_t m, n, k, sub_m, sub_n;
     bool prefetch;
     constexpr uint32_t subgroups() const { return m / sub_m * (n / sub_n); }
-    uint32_t items(const Caps& caps) const { return subgroups() * caps.subgroup_size; }
+    uint32_t items(const Caps& caps) const { return subgroups() * caps.coopmat_lanes; }
     uint32_t shared_bytes(const Caps& caps) const; // at most, over what is along what
     bool operator==(const CoopmatTile&) const = default;
 };

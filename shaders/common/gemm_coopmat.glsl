@@ -104,7 +104,7 @@ void gemm(uint tile_m, uint tile_n, uint k_begin, uint k_end) {
     if (KEEP == KEEP_COLUMN_SUMS && !B_ALONG_K && tile_m == 0)
         keep_column_sums(n0);
     // Which item holds which sum of a matrix is the device's secret, so they go through shared memory: a subgroup's one
-    // matrix at a time, which no other subgroup sees.
+    // matrix at a time, which no other subgroup sees. (GPU-assisted validation takes only a workgroup's barriers for one.)
     uint mine = gl_SubgroupID * MATRIX;
     [[unroll]] for (uint i = 0; i < DOWN; i++)
         [[unroll]] for (uint j = 0; j < WIDE; j++) {

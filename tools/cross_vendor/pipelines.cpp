@@ -3,9 +3,9 @@
 //   vkvae_pipelines [SHADER.spv[,CONSTANT...]]...     files beside the library's own shaders, run.sh's control for one
 //
 // Kernels: those of a training step of each preset, on the tiles that vkvae takes on this device; one graph of the
-// operations that no preset uses; products in every tile that suits the device, of f16 too where it has matrices for them;
-// every other shader once with its default constants. Not the _subgroup and _plain ones: only CPU devices get them. Nothing is run, so a driver that only
-// pretends to have a device will do.
+// operations that no preset uses; products in every tile that suits the device, of f16 also on matrices if it has any;
+// every other shader once with its default constants. Not the _subgroup and _plain ones: only CPU devices get them.
+// Nothing is run, so a driver that only pretends to have a device will do.
 //
 // Standard output: "# device <tab> driver", then for each executable (a pipeline has one for each SIMD width that the
 // driver kept) shader, constants and name=value for every statistic, separated by tabs.
@@ -337,7 +337,8 @@ void run(int argc, char** argv) {
             lower(forced, products(DType::f16), dispatches);
         }
     for (const Shader& shader : all_shaders())
-        if (!for_cpus_only(shader.name) && !reflect(shader).uses_coopmat && std::none_of(dispatches.begin(), dispatches.end(), [&](auto& d) {
+        if (!for_cpus_only(shader.name) && !reflect(shader).uses_coopmat &&
+            std::none_of(dispatches.begin(), dispatches.end(), [&](auto& d) {
                 return std::string(d.shader.name) == shader.name;
             }))
             dispatches.push_back({.shader = shader, .constants = {64}}); // the workgroup's size, else the defaults

@@ -53,6 +53,7 @@ struct Caps {
                                          // Numbers after those: coopmat_tiles(), for the products that take them
     uint32_t subgroup_size = 1;
     std::array<uint32_t, 3> coopmat_shape = {}; // m, n, k of the product that a subgroup does at once; zeros: none
+    uint32_t coopmat_lanes = 0;          // size of that subgroup
     float timestamp_ns = 0;              // nanoseconds per tick
 
     // features                             name for VKVAE_DISABLE
