@@ -64,7 +64,7 @@ if [[ $with_test ]]; then
   if [[ $codename ]]; then extras+=(chromium); else packages+=(vulkan-validationlayers); fi
   if [[ $codename == bookworm && $(dpkg --print-architecture) == amd64 ]]; then
     packages+=(xz-utils) # unpacks Mesa's source
-    extras+=(shims)
+    extras+=(shims coopmat)
   fi
 fi
 
@@ -254,6 +254,32 @@ get_shims() { # for tools/cross_vendor: NVIDIA's open driver, and stand-ins for 
   fi
 }
 
+build_coopmat() {
+  local name=mesa-vulkan-drivers from to=$work/new/lib
+  fetch trixie-backports "$name" || return 1
+  place "$work/tree" "$work/newer"
+  fetch trixie libllvm19 libz3-4 libxml2 liblzma5 libedit2 libtinfo6 libbsd0 libmd0 libffi8 zlib1g libzstd1 libexpat1 \
+    libdrm2 libdisplay-info2 libwayland-client0 libx11-xcb1 libxshmfence1 libxau6 libxdmcp6 libxcb1 libxcb-dri3-0 \
+    libxcb-present0 libxcb-randr0 libxcb-shm0 libxcb-sync1 libxcb-xfixes0 libvulkan1 libc6 libstdc++6 libgcc-s1 ||
+    return 1
+  from=$(echo "$work"/tree/usr/lib/*-linux-gnu)
+  mkdir -p "$to" "$work/new/icd.d"
+  cp -L "$work"/newer/usr/lib/*/libvulkan_lvp.so "$from"/{ld-linux*.so.*,libvulkan.so.1,lib{dl,m,pthread,rt}.so.[0-9]} \
+    "$from"/lib{stdc++,gcc_s,z}.so.[0-9] "$to/" || return 1
+  # What the driver needs, and the programs that run on it: the C++ library above and the old parts of the C library.
+  "$from"/ld-linux*.so.* --library-path "$from" --list "$to/libvulkan_lvp.so" |
+    sed -n 's/.*=> \([^ ]*\) .*/\1/p' | xargs cp -Lt "$to" || return 1
+  sed 's#"library_path": "[^"]*/\{0,1\}lib#"library_path": "../lib/lib#' \
+    "$work"/newer/usr/share/vulkan/icd.d/lvp_icd.*json >"$work/new/icd.d/lvp.json"
+}
+get_coopmat() { # a lavapipe with cooperative matrices, for the tests of those: Mesa 26, run as NVK in build_shims
+  if build_coopmat; then place "$work/new" "$deps/lavapipe-coopmat"
+  else
+    say "could not get a lavapipe with cooperative matrices; tests on it will be skipped" >&2
+    got=
+  fi
+}
+
 # A component's stamp is the checksum of the function that gets it: a changed recipe runs again, a failed one resumes.
 recipe() { { declare -f "get_$1" "build_$1" || true; } | cksum; }
 part() { # what tells that a component is still there
@@ -262,6 +288,7 @@ part() { # what tells that a component is still there
     headers) echo "$deps/include/stb_image.h" ;;
     mesa) echo "$deps/mesa/icd.d/lvp.json" ;;
     chromium) echo "$deps/swiftshader/libvk_swiftshader.so" ;;
+    coopmat) echo "$deps/lavapipe-coopmat/icd.d/lvp.json" ;;
     shims) echo "$deps/shims/nvk/lib/libvulkan_nouveau.so" ;;
   esac
 }

@@ -107,6 +107,7 @@ phase "installed, in other builds" ctests lavapipe ci -R '^consumers$'
 others=("$tests" '--test-case-exclude=*every tile*')
 phase "on lavapipe4" on lavapipe4 "${others[@]}"
 phase "on lavapipe16" on lavapipe16 "${others[@]}"
+phase "on cooperative matrices" on lavapipe-coopmat "$tests" '--test-case=matrix units*'
 phase "on swiftshader" on swiftshader "${others[@]}"
 phase "compilers of other vendors" cross_vendor
 # Synchronisation validation does not know that reused memory holds another tensor.

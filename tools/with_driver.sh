@@ -5,6 +5,7 @@
 #
 #   lavapipe         CPU driver: Mesa 25 from .deps, else the system's     lavapipe-system   always the system's
 #   lavapipe4|8|16   the same with that subgroup size                      swiftshader       the other CPU driver
+#   lavapipe-coopmat Mesa 26's, which has cooperative matrices: by another Debian's dynamic loader, so for programs only
 #   radv, anv        Mesa 25's AMD and Intel drivers from .deps            radv:FAMILY       AMD compiler, runs nothing
 #   core             validation layer, core checks                         sync              core and missing barriers
 #   gpuav            checks inside shaders: out-of-bounds accesses, shared-memory races
@@ -14,7 +15,7 @@
 set -euo pipefail
 deps=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/.deps
 
-usage() { sed -n '2,13s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,14s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 absent() { printf 'with_driver: %s\n' "$*" >&2; exit 3; }
 (($# >= 2)) || usage
 names=$1
@@ -64,6 +65,7 @@ layer() { # layer SETTING...: the validation layer with these settings
   export VK_LAYER_PATH=$found VK_INSTANCE_LAYERS=VK_LAYER_KHRONOS_validation VK_LAYER_SETTINGS_PATH=$file
 }
 
+newer= # libraries to run the program with
 IFS=+ read -ra parts <<<"$names"
 for name in "${parts[@]}"; do
   case $name in
@@ -72,6 +74,7 @@ for name in "${parts[@]}"; do
     lavapipe8)       lavapipe; lanes 8 ;;
     lavapipe16)      lavapipe; lanes 16 ;;
     lavapipe-system) driver "${system_lavapipe[@]}" ;;
+    lavapipe-coopmat) driver "$deps/lavapipe-coopmat/icd.d/lvp.json"; lanes 8; newer=$deps/lavapipe-coopmat/lib ;;
     swiftshader)     driver "$deps/swiftshader/vk_swiftshader_icd.json" ;;
     radv)            driver "$mesa/radeon.json" ;;
     radv:?*)         driver "$mesa/radeon.json"; export RADV_FORCE_FAMILY=${name#*:} ;;
@@ -83,4 +86,6 @@ for name in "${parts[@]}"; do
     *) echo "with_driver: unknown name '$name'" >&2; usage ;;
   esac
 done
-exec "$@"
+[[ $newer ]] || exec "$@"
+program=$(type -P -- "$1") || { echo "with_driver: $1: not found" >&2; exit 127; }
+exec "$newer"/ld-linux*.so.* --argv0 "$1" --library-path "$newer" "$program" "${@:2}"

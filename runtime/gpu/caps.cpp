@@ -100,6 +100,29 @@ void read_limits(const Functions& fn, VkPhysicalDevice device, Caps& caps, bool 
     }
 }
 
+// The largest shape in which a subgroup multiplies f16 and adds up f32; zeros if there is none.
+std::array<uint32_t, 3> find_coopmat_shape(const Functions& fn, VkPhysicalDevice device) {
+    std::array<uint32_t, 3> best = {};
+    if (!fn.vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR)
+        return best;
+    uint32_t count = 0;
+    VKVAE_CHECK(fn.vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR(device, &count, nullptr));
+    std::vector<VkCooperativeMatrixPropertiesKHR> shapes(count,
+                                                         {VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_PROPERTIES_KHR});
+    VKVAE_CHECK(fn.vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR(device, &count, shapes.data()));
+    for (const VkCooperativeMatrixPropertiesKHR& s : shapes) {
+        bool right = s.AType == VK_COMPONENT_TYPE_FLOAT16_KHR && s.BType == VK_COMPONENT_TYPE_FLOAT16_KHR &&
+                     s.CType == VK_COMPONENT_TYPE_FLOAT32_KHR && s.ResultType == VK_COMPONENT_TYPE_FLOAT32_KHR &&
+                     s.scope == VK_SCOPE_SUBGROUP_KHR;
+        // What the tiles of shaders/common/gemm_coopmat.glsl are made of.
+        auto fits = [](uint32_t size) { return size == 8 || size == 16; };
+        if (right && fits(s.MSize) && fits(s.NSize) && fits(s.KSize) &&
+            s.MSize * s.NSize * s.KSize > best[0] * best[1] * best[2])
+            best = {s.MSize, s.NSize, s.KSize};
+    }
+    return best;
+}
+
 } // namespace
 
 Caps read_caps(const Functions& fn, VkPhysicalDevice device, uint32_t instance_version,
@@ -156,6 +179,12 @@ Caps read_caps(const Functions& fn, VkPhysicalDevice device, uint32_t instance_v
         VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES};
     VkPhysicalDeviceShaderFloat16Int8Features f16 = {VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES};
     VkPhysicalDevice16BitStorageFeatures storage16 = {VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES};
+    VkPhysicalDeviceVulkanMemoryModelFeatures memory_model = {
+        VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES};
+    VkPhysicalDeviceCooperativeMatrixFeaturesKHR coopmat = {
+        VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR};
+    bool coopmat_known = has_extension(extensions, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME) &&
+                         has_extension(extensions, VK_KHR_VULKAN_MEMORY_MODEL_EXTENSION_NAME);
     bool f16_known = has_extension(extensions, VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME);
     if (enabled) {
         for (auto* link = static_cast<const VkBaseInStructure*>(enabled->pNext); link; link = link->pNext) {
@@ -165,6 +194,10 @@ Caps read_caps(const Functions& fn, VkPhysicalDevice device, uint32_t instance_v
                 std::memcpy(&f16, link, sizeof(f16));
             if (link->sType == storage16.sType)
                 std::memcpy(&storage16, link, sizeof(storage16));
+            if (link->sType == memory_model.sType)
+                std::memcpy(&memory_model, link, sizeof(memory_model));
+            if (link->sType == coopmat.sType)
+                std::memcpy(&coopmat, link, sizeof(coopmat));
         }
     } else {
         VkPhysicalDeviceFeatures2 features = {VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2};
@@ -173,14 +206,24 @@ Caps read_caps(const Functions& fn, VkPhysicalDevice device, uint32_t instance_v
             chain(features, size_control);
         if (f16_known)
             chain(features, f16);
+        if (coopmat_known) {
+            chain(features, memory_model);
+            chain(features, coopmat);
+        }
         fn.vkGetPhysicalDeviceFeatures2(device, &features);
     }
     caps.f16 = f16_known && f16.shaderFloat16 && storage16.storageBuffer16BitAccess;
-    caps.coopmat = has_extension(extensions, "VK_KHR_cooperative_matrix");
     caps.subgroup_size = subgroup.subgroupSize;
     caps.subgroup_size_control = size_control_known && size_control.subgroupSizeControl &&
                                  size_control.computeFullSubgroups &&
                                  (sizes.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT);
+    // Drivers list the extension where they refuse the feature, and the feature where no shape fits.
+    if (coopmat_known && coopmat.cooperativeMatrix && memory_model.vulkanMemoryModel && f16_known &&
+        f16.shaderFloat16 && caps.subgroup_size_control)
+        caps.coopmat_shape = find_coopmat_shape(fn, device);
+    caps.coopmat = caps.coopmat_shape[0] != 0;
+    // Intel's compiler has matrices in the narrowest subgroups only, and says nowhere that it does.
+    caps.coopmat_lanes = caps.vendor_id == 0x8086 ? sizes.minSubgroupSize : caps.subgroup_size;
     // A kernel that relies on the subgroup's size may only run where that size is certain: pinned by size control,
     // or the only one there is. Intel reports 32 and compiles SIMD16 otherwise.
     bool size_certain = caps.subgroup_size_control || caps.is_cpu() ||
@@ -223,6 +266,7 @@ void mask_caps(Caps& caps) {
                      "'; known are subgroup, size_control, timestamps, f16, coopmat, memory_budget");
         }
     }
+    caps.coopmat &= caps.subgroup_size_control; // matrices belong to subgroups of one size
     for (const LimitName& entry : kLimits)
         if (auto value = read_number(concat_text("VKVAE_LIMIT_", entry.name)))
             caps.*entry.limit = std::min<uint64_t>(caps.*entry.limit, *value);

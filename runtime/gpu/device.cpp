@@ -201,6 +201,18 @@ std::unique_ptr<Device> Device::create(const DeviceOptions& options) {
     size_control.subgroupSizeControl = size_control.computeFullSubgroups = VK_TRUE;
     if (self->caps_.subgroup_size_control)
         enable.push_back(VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME);
+    VkPhysicalDeviceShaderFloat16Int8Features f16 = {VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES};
+    VkPhysicalDeviceVulkanMemoryModelFeatures memory_model = {
+        VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES, &f16};
+    VkPhysicalDeviceCooperativeMatrixFeaturesKHR coopmat = {
+        VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR, &memory_model};
+    f16.shaderFloat16 = memory_model.vulkanMemoryModel = coopmat.cooperativeMatrix = VK_TRUE;
+    if (self->caps_.coopmat) {
+        enable.insert(enable.end(), {VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME,
+                                     VK_KHR_VULKAN_MEMORY_MODEL_EXTENSION_NAME,
+                                     VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME});
+        size_control.pNext = &coopmat; // they need it, so it is in the chain
+    }
     if (self->caps_.memory_budget)
         enable.push_back(VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
     if (has_extension(offered, "VK_KHR_portability_subset")) // must be enabled where it exists

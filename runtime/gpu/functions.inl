@@ -32,6 +32,7 @@ VKVAE_INSTANCE(vkEnumerateDeviceExtensionProperties)
 VKVAE_INSTANCE(vkCreateDevice)
 VKVAE_INSTANCE(vkGetDeviceProcAddr)
 
+VKVAE_OPTIONAL(vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR)
 VKVAE_OPTIONAL(vkCreateDebugUtilsMessengerEXT)
 VKVAE_OPTIONAL(vkDestroyDebugUtilsMessengerEXT)
 

@@ -122,6 +122,7 @@ ShaderInterface reflect(const Shader& shader) {
             break;
         case OpCapability: // GroupNonUniform (61) to GroupNonUniformQuad (68)
             result.uses_subgroup |= word[1] >= 61 && word[1] <= 68;
+            result.uses_coopmat |= word[1] == 6022; // CooperativeMatrixKHR
             break;
         case OpTypeInt:
         case OpTypeFloat:

@@ -51,6 +51,7 @@ void lower_conv(Lowering& l, Pass pass, Geometry s, Tensor a, Tensor b, Tensor b
         reads = {four(s.o, Read::along_k), four(s.o, Read::along_k)};
         break;
     }
+    reads.f16 = reads_f16(l, a, b);
     std::string product = name + type_suffix(l, a, b);
     Gemm gemm = choose_gemm(l, product.c_str(), m, n, k, reads, pass == Pass::weight_gradient && l.node->steps.empty());
     WeightGradient to(l, gemm, result, column_sums, m, n);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 namespace vkvae {
 namespace {
@@ -150,17 +151,88 @@ Choice tile_choice(const GemmTile& tile, GemmReads reads) {
     return {gemm, 256, 16};
 }
 
+// Matrices of 8 or 16 rows and columns make up any of these. Each subgroup size has its own: an item reads at most four
+// fours of each panel.
+constexpr CoopmatTile kCoopmatTiles[] = {
+    {128, 128, 32, 64, 32, false}, {128, 128, 32, 64, 32, true}, // 8 subgroups
+    {64, 64, 32, 32, 32, false},   {64, 64, 32, 32, 32, true},
+    {64, 64, 32, 16, 16, false},   {64, 64, 32, 16, 16, true}, // 16, of 8 lanes
+    {128, 32, 32, 32, 16, false},  {128, 32, 32, 32, 16, true}, // few columns
+    {32, 128, 32, 16, 32, false},  {32, 128, 32, 16, 32, true}, // few rows
+    {64, 32, 16, 16, 16, false},   {64, 32, 16, 16, 16, true},
+    {32, 32, 32, 16, 16, false},   {32, 32, 32, 16, 16, true},
+    {32, 32, 16, 16, 16, false},   {32, 32, 16, 16, 16, true},
+};
+
+// What gemm_coopmat.glsl asks of a device. Intel's of 8 lanes are left out: most have no units for matrices and offer them
+// all the same, and the compiler spills these kernels (tools/cross_vendor/README.md).
+bool has_coopmat(const Caps& caps) {
+    uint32_t lanes = caps.coopmat_lanes;
+    bool known_size = lanes == 8 || lanes == 16 || lanes == 32 || lanes == 64;
+    return caps.coopmat && known_size && (caps.vendor_id != 0x8086 || lanes > 8) &&
+           caps.coopmat_shape[0] * caps.coopmat_shape[1] >= 4 * lanes;
+}
+
+bool coopmat_fits(const Caps& caps, const CoopmatTile& tile) {
+    uint64_t items = tile.items(caps), most = std::min<uint64_t>(512, caps.max_invocations);
+    bool spills = caps.vendor_id == 0x8086 && tile.prefetch && tile.k > 16; // where a panel is read by single numbers
+    return has_coopmat(caps) && !spills && items <= most && tile.shared_bytes(caps) <= caps.max_shared_bytes &&
+           tile.m * tile.k <= 16 * items && tile.n * tile.k <= 16 * items;
+}
+
+// As tile_cost. Matrix units take an eighth of the time for a multiply-add, so reading is what counts: from shared memory
+// for each subgroup, from the cache for all.
+double coopmat_cost(const Caps& caps, const CoopmatTile& tile, uint64_t m, uint64_t n, uint64_t cores, bool splits) {
+    double tiles = double(divide_up(m, tile.m)) * double(divide_up(n, tile.n));
+    double on_core = splits ? std::max(tiles / double(cores), 1.0) : std::ceil(tiles / double(cores));
+    double each = 0.125 + 1.0 / tile.sub_m + 1.0 / tile.sub_n + 4.0 / tile.m + 4.0 / tile.n;
+    double waiting = std::max(1.0, 256 / (on_core * tile.items(caps)));
+    double work = splits ? tiles / double(cores) : on_core;
+    return work * tile.m * tile.n * each * waiting;
+}
+
+Choice coopmat_choice(const Caps& caps, const CoopmatTile& tile, GemmReads reads) {
+    Gemm gemm;
+    gemm.tile = concat_text("coopmat ", tile.m, "x", tile.n, "x", tile.k, "/", tile.sub_m, "x", tile.sub_n,
+                            tile.prefetch ? "+prefetch" : "");
+    gemm.suffix = "_coopmat";
+    gemm.constants = {tile.items(caps), tile.m, tile.n, reads.a != Read::single, reads.b != Read::single};
+    gemm.more_constants = {tile.k, tile.sub_m, tile.sub_n, tile.prefetch};
+    gemm.more_constants.insert(gemm.more_constants.end(), caps.coopmat_shape.begin(), caps.coopmat_shape.end());
+    gemm.tile_m = tile.m;
+    gemm.tile_n = tile.n;
+    return {gemm, 256, 32};
+}
+
+// The one tile that VKVAE_GEMM_TILE names; none for a product that does not take it.
+std::optional<Choice> forced_choice(const Caps& caps, GemmReads reads) {
+    uint64_t number = caps.gemm_tile, first = std::size(kTiles);
+    require(number <= first + std::size(kCoopmatTiles), "there is no tile ", number);
+    if (number <= first) {
+        require(tile_fits(caps, kTiles[number - 1]), "tile ", number, " is too large for the device");
+        return tile_choice(kTiles[number - 1], reads);
+    }
+    const CoopmatTile& tile = kCoopmatTiles[number - first - 1];
+    require(coopmat_fits(caps, tile), "tile ", number, " is not for the device's matrices");
+    if (!reads.f16)
+        return {};
+    return coopmat_choice(caps, tile, reads);
+}
+
 std::vector<Choice> choices(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, GemmReads reads, bool splits) {
     std::vector<Choice> list;
-    if (caps.gemm_tile) {
-        require(caps.gemm_tile <= std::size(kTiles), "there is no tile ", caps.gemm_tile);
-        const GemmTile& tile = kTiles[caps.gemm_tile - 1];
-        require(tile_fits(caps, tile), "tile ", caps.gemm_tile, " is too large for the device");
-        return {tile_choice(tile, reads)};
-    }
+    if (caps.gemm_tile)
+        if (std::optional<Choice> forced = forced_choice(caps, reads))
+            return {*forced};
     if (!caps.is_cpu()) {
         for (const GemmTile& tile : tile_candidates(caps, m, n, splits))
             list.push_back(tile_choice(tile, reads));
+        std::vector<CoopmatTile> matrices;
+        if (reads.f16 && prefers_coopmat(caps))
+            matrices = coopmat_candidates(caps, m, n, splits);
+        // Two of these, then the first without them, as a tuner does not go far down the list.
+        for (size_t i = 0; i < matrices.size(); i++)
+            list.insert(list.begin() + std::ptrdiff_t(i < 2 ? i : i + 1), coopmat_choice(caps, matrices[i], reads));
     } else if (use_subgroup_driver(caps)) {
         SubgroupTile first = subgroup_tile(caps.subgroup_size, m, n, k);
         list.push_back(subgroup_choice(caps, first, reads));
@@ -195,6 +267,35 @@ std::vector<GemmTile> tile_candidates(const Caps& caps, uint64_t m, uint64_t n, 
     };
     std::stable_sort(tiles.begin(), tiles.end(), [&](auto& x, auto& y) { return key(x) < key(y); });
     return tiles;
+}
+
+uint32_t CoopmatTile::shared_bytes(const Caps& caps) const {
+    uint32_t a = std::max(m * (k + 8), k * (m + 8)), b = std::max(n * (k + 8), k * (n + 8)); // with 16 bytes more a line
+    return 2 * (a + b) + 4 * subgroups() * caps.coopmat_shape[0] * caps.coopmat_shape[1];
+}
+
+std::span<const CoopmatTile> coopmat_tiles() { return kCoopmatTiles; }
+
+// CPUs offer matrices too, but have nothing that is made for them: slower than the subgroup driver.
+bool prefers_coopmat(const Caps& caps) { return has_coopmat(caps) && !caps.is_cpu(); }
+
+std::vector<CoopmatTile> coopmat_candidates(const Caps& caps, uint64_t m, uint64_t n, bool splits) {
+    TileTraits traits = tile_traits(caps);
+    std::vector<CoopmatTile> tiles;
+    for (const CoopmatTile& tile : kCoopmatTiles)
+        if (coopmat_fits(caps, tile))
+            tiles.push_back(tile);
+    // With prefetch first: what is read ahead is few registers in f16, and matrix units wait for it more than others.
+    auto key = [&](const CoopmatTile& tile) {
+        return std::pair(coopmat_cost(caps, tile, m, n, traits.cores, splits), !tile.prefetch);
+    };
+    std::stable_sort(tiles.begin(), tiles.end(), [&](auto& x, auto& y) { return key(x) < key(y); });
+    return tiles;
+}
+
+bool reads_f16(const Lowering& l, Tensor a, Tensor b) {
+    DType x = l.type(a), y = l.type(b);
+    return (x == DType::f16 && y != DType::bf16) || (y == DType::f16 && x != DType::bf16);
 }
 
 std::vector<Gemm> gemm_candidates(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, GemmReads reads,

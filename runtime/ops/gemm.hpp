@@ -13,11 +13,12 @@ bool prefers_texels(const Caps& caps);
 enum class Read : uint32_t { single, along_k, along_side };
 struct GemmReads {
     Read a, b;
+    bool f16 = false; // see reads_f16()
 };
 
 struct Gemm {
     std::string tile;                // its name, for Tuning
-    std::string suffix;              // "_subgroup", "_plain" or "_tile"
+    std::string suffix;              // "_subgroup", "_plain", "_tile" or "_coopmat"
     // Specialization constants 0 to 4 and from 15 on; 5 and 6 are the kernel's own, 7 to 14 the epilogue's.
     std::vector<uint32_t> constants, more_constants;
     std::vector<uint32_t> texels;    // of the bindings 0 (A) and 1 (B), if they are texel buffers
@@ -44,6 +45,23 @@ struct GemmTile {
 std::span<const GemmTile> gemm_tiles(); // all there are; Caps::gemm_tile takes number N of them, from 1 on
 // Those that suit the device, the one to take for C (m, n) first. `splits`: choose_gemm may split k.
 std::vector<GemmTile> tile_candidates(const Caps& caps, uint64_t m, uint64_t n, bool splits);
+
+// A tile of shaders/common/gemm_coopmat.glsl: m x n sums, k at a time, sub_m x sub_n of the sums in each subgroup.
+struct CoopmatTile {
+    uint32_t m, n, k, sub_m, sub_n;
+    bool prefetch;
+    constexpr uint32_t subgroups() const { return m / sub_m * (n / sub_n); }
+    uint32_t items(const Caps& caps) const { return subgroups() * caps.coopmat_lanes; }
+    uint32_t shared_bytes(const Caps& caps) const; // at most, over what is along what
+    bool operator==(const CoopmatTile&) const = default;
+};
+std::span<const CoopmatTile> coopmat_tiles(); // Caps::gemm_tile numbers them on from gemm_tiles()
+// As tile_candidates, none where matrices are not used.
+std::vector<CoopmatTile> coopmat_candidates(const Caps& caps, uint64_t m, uint64_t n, bool splits);
+// Whether products of f16 go to matrix units unless told otherwise.
+bool prefers_coopmat(const Caps& caps);
+// Whether a product of these may be one of f16: one of them is, and none is bf16, which has more range.
+bool reads_f16(const Lowering& l, Tensor a, Tensor b);
 
 // What a product of these is called beside its operation: " f16" for one that reads 16 bits, else nothing.
 std::string type_suffix(const Lowering& l, Tensor a, Tensor b);

@@ -19,7 +19,7 @@ void lower_matmul(Lowering& l, Tensor a, Tensor b, Tensor bias, Tensor c, const 
                   Tensor column_sums = {}) {
     auto four = [](uint64_t neighbours, Read read) { return neighbours % 4 == 0 ? read : Read::single; };
     GemmReads reads = {ta ? four(s.m, Read::along_side) : four(s.k, Read::along_k),
-                       tb ? four(s.k, Read::along_k) : four(s.n, Read::along_side)};
+                       tb ? four(s.k, Read::along_k) : four(s.n, Read::along_side), reads_f16(l, a, b)};
     std::string name = concat_text("matmul_", ta ? "t" : "n", tb ? "t" : "n", type_suffix(l, a, b));
     bool may_split = !bias && l.node->steps.empty() && l.type(c) == DType::f32; // partial sums are f32
     Gemm gemm = choose_gemm(l, name.c_str(), s.m, s.n, s.k, reads, may_split);

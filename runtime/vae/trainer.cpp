@@ -116,7 +116,9 @@ void DataView::check(const ModelConfig& model) const {
                  "the data claim to be ", count, " samples of ", row_bytes(), " bytes, but have ", bytes.size());
 }
 
-DType mixed_precision(const Caps& caps) { return caps.coopmat || prefers_texels(caps) ? DType::f16 : DType::f32; }
+DType mixed_precision(const Caps& caps) {
+    return prefers_coopmat(caps) || prefers_texels(caps) ? DType::f16 : DType::f32;
+}
 
 struct Trainer::State {
     Device& device;

@@ -13,7 +13,8 @@
 // and the bounds gemm_m, gemm_n, gemm_k (the slice [k_begin, k_end) of this workgroup is given to gemm()).
 // The functions get m and n clamped to the matrix. A tap may lie past the end of k; what they make of it is not used.
 //
-// The driver is common/gemm_subgroup.glsl with SUBGROUP, common/gemm_plain.glsl with PLAIN, else common/gemm_tile.glsl.
+// The driver is common/gemm_subgroup.glsl with SUBGROUP, common/gemm_plain.glsl with PLAIN, common/gemm_coopmat.glsl with
+// COOPMAT, else common/gemm_tile.glsl.
 
 #ifndef A_ALONG_M
 #define A_ALONG_M false // true if neighbours in m are neighbours in memory, else those in k are
@@ -36,6 +37,8 @@ void skip(inout Tap tap, uint by) {
 #include "common/gemm_subgroup.glsl"
 #elif defined(PLAIN)
 #include "common/gemm_plain.glsl"
+#elif defined(COOPMAT)
+#include "common/gemm_coopmat.glsl"
 #else
 #include "common/gemm_tile.glsl"
 #endif

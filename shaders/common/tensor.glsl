@@ -5,7 +5,8 @@
 // are f32 in between: no device has to have a feature for that. What is stored in 16 bits has rows of whole fours, so that
 // nobody stores half a word.
 //
-//   READABLE(binding, x, type)     float x_one(at), vec4 x_quad(at) with `at` a multiple of 4
+//   READABLE(binding, x, type)     float x_one(at), vec4 x_quad(at) with `at` a multiple of 4; of what is 16 bits also
+//                                  uvec2 x_bits(at), a quad as it is in memory
 //   WRITABLE(binding, y, type)     y_put_one(at, v) for f32 only, y_put_quad(at, v)
 //
 // With TEXELS what is read are texel buffers (what they are good for: common/gemm_subgroup.glsl), where the format of the
@@ -83,7 +84,8 @@ uvec2 narrow(vec4 v, uint type) {
         if (type == F32)                                                                                               \
             return name##_vectors[at / 4];                                                                             \
         return widen(name##_pairs[at / 4], type);                                                                      \
-    }
+    }                                                                                                                  \
+    uvec2 name##_bits(uint at) { return name##_pairs[at / 4]; }
 #endif
 
 #define WRITABLE(slot, name, type)                                                                                     \

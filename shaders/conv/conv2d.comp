@@ -11,7 +11,7 @@
 //
 // Source: Chetlur et al. 2014, "cuDNN: Efficient Primitives for Deep Learning", section 3.
 //
-// variants: conv2d_forward_subgroup -DFORWARD -DSUBGROUP | conv2d_forward_subgroup_bits -DFORWARD -DSUBGROUP -DBITS | conv2d_forward_plain -DFORWARD -DPLAIN | conv2d_forward_tile -DFORWARD | conv2d_input_gradient_subgroup -DINPUT_GRADIENT -DSUBGROUP | conv2d_input_gradient_subgroup_bits -DINPUT_GRADIENT -DSUBGROUP -DBITS | conv2d_input_gradient_plain -DINPUT_GRADIENT -DPLAIN | conv2d_input_gradient_tile -DINPUT_GRADIENT | conv2d_weight_gradient_subgroup -DWEIGHT_GRADIENT -DSUBGROUP | conv2d_weight_gradient_subgroup_bits -DWEIGHT_GRADIENT -DSUBGROUP -DBITS | conv2d_weight_gradient_plain -DWEIGHT_GRADIENT -DPLAIN | conv2d_weight_gradient_tile -DWEIGHT_GRADIENT
+// variants: conv2d_forward_subgroup -DFORWARD -DSUBGROUP | conv2d_forward_subgroup_bits -DFORWARD -DSUBGROUP -DBITS | conv2d_forward_plain -DFORWARD -DPLAIN | conv2d_forward_coopmat -DFORWARD -DCOOPMAT | conv2d_forward_tile -DFORWARD | conv2d_input_gradient_subgroup -DINPUT_GRADIENT -DSUBGROUP | conv2d_input_gradient_subgroup_bits -DINPUT_GRADIENT -DSUBGROUP -DBITS | conv2d_input_gradient_plain -DINPUT_GRADIENT -DPLAIN | conv2d_input_gradient_coopmat -DINPUT_GRADIENT -DCOOPMAT | conv2d_input_gradient_tile -DINPUT_GRADIENT | conv2d_weight_gradient_subgroup -DWEIGHT_GRADIENT -DSUBGROUP | conv2d_weight_gradient_subgroup_bits -DWEIGHT_GRADIENT -DSUBGROUP -DBITS | conv2d_weight_gradient_plain -DWEIGHT_GRADIENT -DPLAIN | conv2d_weight_gradient_coopmat -DWEIGHT_GRADIENT -DCOOPMAT | conv2d_weight_gradient_tile -DWEIGHT_GRADIENT
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
@@ -19,6 +19,12 @@
 #extension GL_KHR_shader_subgroup_ballot : require
 #extension GL_KHR_shader_subgroup_shuffle : require
 #define TEXELS
+#endif
+#ifdef COOPMAT
+#extension GL_KHR_cooperative_matrix : require
+#extension GL_KHR_memory_scope_semantics : require
+#extension GL_KHR_shader_subgroup_basic : require
+#extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
 #endif
 
 layout(push_constant) uniform Push {

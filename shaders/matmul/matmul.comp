@@ -3,7 +3,7 @@
 //   op(A) is (M, K): A stored (M, K), or (K, M) with TRANS_A;  op(B) is (K, N): stored (K, N), or (N, K) with TRANS_B
 //   C (slices, M, N): with more than one slice of k each holds a partial sum, without an epilogue
 //
-// variants: matmul_subgroup -DSUBGROUP | matmul_subgroup_bits -DSUBGROUP -DBITS | matmul_plain -DPLAIN | matmul_tile
+// variants: matmul_subgroup -DSUBGROUP | matmul_subgroup_bits -DSUBGROUP -DBITS | matmul_plain -DPLAIN | matmul_coopmat -DCOOPMAT | matmul_tile
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
@@ -11,6 +11,12 @@
 #extension GL_KHR_shader_subgroup_ballot : require
 #extension GL_KHR_shader_subgroup_shuffle : require
 #define TEXELS
+#endif
+#ifdef COOPMAT
+#extension GL_KHR_cooperative_matrix : require
+#extension GL_KHR_memory_scope_semantics : require
+#extension GL_KHR_shader_subgroup_basic : require
+#extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
 #endif
 
 layout(constant_id = 5) const bool TRANS_A = false;

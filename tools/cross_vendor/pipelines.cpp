@@ -3,10 +3,9 @@
 //   vkvae_pipelines [SHADER.spv[,CONSTANT...]]...     files beside the library's own shaders, run.sh's control for one
 //
 // Kernels: those of a training step of each preset, on the tiles that vkvae takes on this device, of one in f16 and bf16
-// too; one graph of the
-// operations that no preset uses; products in every tile that suits the device; every other shader once with its default
-// constants. Not the _subgroup and _plain ones: only CPU devices get them. Nothing is run, so a driver that only
-// pretends to have a device will do.
+// too; one graph of the operations that no preset uses; products in every tile that suits the device, of f16 also on
+// matrices if it has any; every other shader once with its default constants. Not those that only CPU devices get.
+// Nothing is run, so a driver that only pretends to have a device will do.
 //
 // Standard output: "# device <tab> driver", then for each executable (a pipeline has one for each SIMD width that the
 // driver kept) shader, constants and name=value for every statistic, separated by tabs.
@@ -18,6 +17,7 @@
 #include <utility>
 
 #include "gpu/functions.hpp"
+#include "gpu/shader.hpp"
 #include "graph/fuse.hpp"
 #include "graph/precision.hpp"
 #include "ops/gemm.hpp"
@@ -107,9 +107,10 @@ Graph other_operations() {
 }
 
 // One product and one convolution with its gradients, for the tiles that other shapes or a tuner may choose.
-Graph products() {
+Graph products(DType type) {
     Graph g;
-    Tensor a = g.input({1024, 1024}, "a"), x = g.input({128, 16, 16, 64}, "x"), w = g.input({3, 3, 64, 64}, "w");
+    Tensor a = g.input({1024, 1024}, "a", type), x = g.input({128, 16, 16, 64}, "x", type);
+    Tensor w = g.input({3, 3, 64, 64}, "w", type);
     matmul(g, a, a);
     Tensor y = conv2d(g, x, w, {}, Conv2d::same_sides(1, 1));
     g.backward(y, std::vector{x, w}, {}, g.input(g.shape(y), "dy"));
@@ -161,6 +162,10 @@ struct Host {
         VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES};
     VkPhysicalDeviceShaderFloat16Int8Features f16 = {VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES};
     VkPhysicalDevice16BitStorageFeatures storage16 = {VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES};
+    VkPhysicalDeviceVulkanMemoryModelFeatures memory_model = {
+        VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES};
+    VkPhysicalDeviceCooperativeMatrixFeaturesKHR coopmat = {
+        VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR};
 
     Host();
     Host(const Host&) = delete; // `features` points into it. Never destroyed: the process ends.
@@ -219,6 +224,8 @@ void Host::create_device() {
     enable(VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME, size_control);
     enable(VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME, f16);
     enable(VK_KHR_16BIT_STORAGE_EXTENSION_NAME, storage16);
+    enable(VK_KHR_VULKAN_MEMORY_MODEL_EXTENSION_NAME, memory_model);
+    enable(VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME, coopmat);
     if (offered.count(VK_KHR_DRIVER_PROPERTIES_EXTENSION_NAME)) // names the driver and its version
         offer.enabled_extensions.push_back(VK_KHR_DRIVER_PROPERTIES_EXTENSION_NAME);
     fn.vkGetPhysicalDeviceFeatures2(offer.physical_device, &features);
@@ -325,10 +332,18 @@ void run(int argc, char** argv) {
         if (std::find(suitable.begin(), suitable.end(), gemm_tiles()[i]) != suitable.end()) {
             Caps forced = caps;
             forced.gemm_tile = i + 1;
-            lower(forced, products(), dispatches);
+            lower(forced, products(DType::f32), dispatches);
+        }
+    std::vector<CoopmatTile> matrices = coopmat_candidates(caps, 1024, 1024, false);
+    for (size_t i = 0; i < coopmat_tiles().size(); i++)
+        if (std::find(matrices.begin(), matrices.end(), coopmat_tiles()[i]) != matrices.end()) {
+            Caps forced = caps;
+            forced.gemm_tile = gemm_tiles().size() + i + 1;
+            lower(forced, products(DType::f16), dispatches);
         }
     for (const Shader& shader : all_shaders())
-        if (!for_cpus_only(shader.name) && std::none_of(dispatches.begin(), dispatches.end(), [&](auto& d) {
+        if (!for_cpus_only(shader.name) && !reflect(shader).uses_coopmat &&
+            std::none_of(dispatches.begin(), dispatches.end(), [&](auto& d) {
                 return std::string(d.shader.name) == shader.name;
             }))
             dispatches.push_back({.shader = shader, .constants = {64}}); // the workgroup's size, else the defaults

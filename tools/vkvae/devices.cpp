@@ -26,8 +26,8 @@ const char* type_name(VkPhysicalDeviceType type) {
 }
 
 // What is picked for a large product: the variant that most of the time goes into.
-std::string matmul_variant(const Caps& caps) {
-    Gemm gemm = gemm_candidates(caps, 1024, 1024, 1024, {Read::along_k, Read::along_side}, false)[0];
+std::string matmul_variant(const Caps& caps, bool f16 = false) {
+    Gemm gemm = gemm_candidates(caps, 1024, 1024, 1024, {Read::along_k, Read::along_side, f16}, false)[0];
     return concat_text(gemm.suffix.substr(1), " ", gemm.tile_m, "x", gemm.tile_n);
 }
 
@@ -52,8 +52,13 @@ Json describe(const DeviceInfo& info) {
               {"max_storage_range", c.max_storage_range},
               {"max_allocation", c.max_allocation},
               {"features", features}};
+    if (c.coopmat)
+        d["coopmat_shape"] = c.coopmat_shape;
     if (info.unusable.empty())
-        d["kernels"] = {{"matmul", matmul_variant(c)}, {"conv2d", matmul_variant(c)}};
+        d["kernels"] = {{"matmul", matmul_variant(c)},
+                        {"conv2d", matmul_variant(c)},
+                        {"matmul_f16", matmul_variant(c, true)},
+                        {"conv2d_f16", matmul_variant(c, true)}};
     else
         d["unusable"] = info.unusable;
     return d;
@@ -67,6 +72,7 @@ void print_table(const std::vector<DeviceInfo>& devices) {
         std::string features;
         for (const Json& name : d["features"])
             features += concat_text(features.empty() ? "" : ", ", name.get<std::string>());
+        auto [m, n, k] = c.coopmat_shape;
         std::printf("   %-12s %s, %s, Vulkan %s\n", "device", type_name(c.type), vendor_name(c.vendor_id),
                     d["api"].get<std::string>().c_str());
         std::printf("   %-12s %s\n", "driver", c.driver.c_str());
@@ -76,8 +82,11 @@ void print_table(const std::vector<DeviceInfo>& devices) {
         std::printf("   %-12s %u lanes; %u invocations, %u KiB shared memory in a workgroup\n", "subgroup",
                     c.subgroup_size, unsigned(c.max_invocations), unsigned(c.max_shared_bytes / 1024));
         std::printf("   %-12s %s\n", "features", features.c_str());
+        if (c.coopmat)
+            std::printf("   %-12s %ux%u times %ux%u in f16, added up in f32\n", "matrices", m, k, k, n);
         if (info.unusable.empty())
-            std::printf("   %-12s matmul and conv2d: %s\n", "kernels", matmul_variant(c).c_str());
+            std::printf("   %-12s matmul and conv2d: %s, in f16 %s\n", "kernels", matmul_variant(c).c_str(),
+                        matmul_variant(c, true).c_str());
         else
             std::printf("   %-12s %s\n", "unusable", info.unusable.c_str());
         std::fflush(stdout);

@@ -4,6 +4,7 @@
 // Threads: one Device and everything made from it is externally synchronised; two Devices are independent.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -48,8 +49,11 @@ struct Caps {
     uint64_t uniform_align = 256;        // -                of a dynamic uniform offset
     uint64_t heap_bytes = 0;             // HEAP             device-local memory, or its budget where known
     uint64_t max_uniform_range = 0;      // -
-    uint64_t gemm_tile = 0;              // VKVAE_GEMM_TILE=N: number N of gemm_tiles() for every product; 0: as suits it
+    uint64_t gemm_tile = 0;              // VKVAE_GEMM_TILE=N: number N of gemm_tiles() for every product; 0: as suits it.
+                                         // Numbers after those: coopmat_tiles(), for the products that take them
     uint32_t subgroup_size = 1;
+    std::array<uint32_t, 3> coopmat_shape = {}; // m, n, k of the product that a subgroup does at once; zeros: none
+    uint32_t coopmat_lanes = 0;          // size of that subgroup
     float timestamp_ns = 0;              // nanoseconds per tick
 
     // features                             name for VKVAE_DISABLE
@@ -57,7 +61,7 @@ struct Caps {
     bool subgroup_size_control = false;  // size_control     pin the size, require full subgroups
     bool timestamps = false;             // timestamps
     bool f16 = false;                    // f16              16-bit arithmetic and storage (reported, f32 runs everywhere)
-    bool coopmat = false;                // coopmat          VK_KHR_cooperative_matrix (reported)
+    bool coopmat = false;                // coopmat          subgroups multiply matrices of f16 and add up f32
     bool memory_budget = false;          // memory_budget
 };
 
@@ -144,6 +148,7 @@ struct ShaderInterface {
     std::vector<Binding> bindings;
     bool uses_step = false;
     bool uses_subgroup = false;
+    bool uses_coopmat = false;
     uint32_t push_bytes = 0;
 };
 
