@@ -85,11 +85,14 @@ TEST_CASE("conv2d in whole vec4s of channels, over several tiles") {
 }
 
 TEST_CASE("convolutions from and to few channels, over many pixels") {
-    for (int64_t channels : {1, 2, 3, 4}) {
-        check(conv_case({2, 9, 9, 8, channels, 3, 3, Conv2d::same_sides(1, 1)}));
-        check(conv_case({2, 17, 15, channels, 12, 4, 4, Conv2d::same_sides(2, 1)}));
-        check(transpose_case({2, 9, 8, 20, channels, 4, 4, Conv2d::same_sides(2, 1)}, 0, Activation::sigmoid));
-    }
+    for (int64_t channels : {1, 3, 4})
+        for (OpCase c : {conv_case({2, 9, 9, 8, channels, 3, 3, Conv2d::same_sides(1, 1)}),
+                         conv_case({1, 17, 15, channels, 12, 4, 4, Conv2d::same_sides(2, 1)}),
+                         transpose_case({2, 9, 8, 12, channels, 4, 4, Conv2d::same_sides(2, 1)}, 0,
+                                        Activation::sigmoid)}) {
+            c.samples = 3;
+            check(c);
+        }
 }
 
 TEST_CASE("conv2d in every tile is the sum that the formula says") {

@@ -74,7 +74,7 @@ TEST_CASE("matmul goes beyond tiles, slices and 65535 rows") {
 }
 
 TEST_CASE("matmul with many rows and few columns is the product, and so are its gradients") {
-    for (int64_t n : {1, 2, 3, 4, 7, 8})
+    for (int64_t n : {1, 3, 4, 8})
         for (bool ta : {false, true})
             for (bool tb : {false, true})
                 check(matmul_case(n % 2 ? 131 : 132, n % 2 ? 37 : 36, n, ta, tb));
