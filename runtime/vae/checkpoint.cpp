@@ -93,7 +93,7 @@ TrainState load_train_state(const std::filesystem::path& file, Parameters& param
                   std::stoll(step) <= std::numeric_limits<uint32_t>::max();
     require_data(number, path_text(file), " is not a training state: it has no step");
     require_data(contents.metadata[kLayoutKey] == layout_of(parameters), path_text(file),
-                 " is the training state of another model");
+                 " is the training state of another model, or of another version of vkvae");
     state.step = std::stoll(step);
     state.extra = contents.metadata;
     for (const char* key : {kStepKey, kLayoutKey, kVersionKey})

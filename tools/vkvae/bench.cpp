@@ -1,4 +1,5 @@
 // vkvae bench: how fast this device is, and how far from what it could be.
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 
@@ -114,11 +115,13 @@ void run_bench(const BenchOptions& o) {
     const Caps& caps = device->caps();
     DType precision = precision_on(*device, o.precision);
     narrow = is_16_bit(precision);
+    if (std::none_of(all.begin(), all.end(), chosen))
+        fail(Status::usage, "there is no '", o.only, "' in ", type_name(precision), ", only in f32");
+    std::string before = earlier.precision == type_name(precision) ? "before" : earlier.precision;
     if (!o.common.json) {
         std::printf("%s, %s, %s\n\n", caps.name.c_str(), caps.driver.c_str(), type_name(precision));
         std::printf("%-*s %10s %9s %8s %10s %7s%s\n", int(width), "name", "ms", "GFLOP/s", "GB/s", "floor ms", "share",
-                    earlier.ms.empty() ? "" : ("     " + (earlier.precision == type_name(precision) ? "before" : earlier.precision) +
-                                          "  speed").c_str());
+                    earlier.ms.empty() ? "" : concat_text("     ", before, "  speed").c_str());
     }
     watch_interrupts();
     Result ceilings[kCeilings];

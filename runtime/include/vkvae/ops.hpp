@@ -1,7 +1,7 @@
 // The vocabulary: every operation, in the words of the literature. Each function adds nodes to a Graph and returns the
 // result; shapes are checked at once. Forward, gradient and kernels of `xyz` are in ops/xyz.cpp, its shaders in shaders/.
 //
-// Conventions: f32; images NHWC; N batch, H, W, C channels, D latent. Nothing here submits or waits.
+// Conventions: f32, but see PlanOptions::precision; images NHWC; N batch, H, W, C channels, D latent. Nothing here submits or waits.
 #pragma once
 
 #include "vkvae/graph.hpp"
