@@ -113,7 +113,7 @@ Tensor Vae::decode(Graph& g, const Weights& w, Tensor z) const {
 
 Tensor Vae::mean(Graph& g, Tensor prediction) const { return find_likelihood(config_.likelihood).mean(g, prediction); }
 
-Tensor Vae::nll(Graph& g, const Weights& w, Tensor x, Tensor prediction, float factor) const {
+Tensor Vae::nll_parts(Graph& g, const Weights& w, Tensor x, Tensor prediction, float factor) const {
     const Likelihood& likelihood = find_likelihood(config_.likelihood);
     Tensor log_sigma;
     if (config_.learned_sigma)
@@ -123,6 +123,10 @@ Tensor Vae::nll(Graph& g, const Weights& w, Tensor x, Tensor prediction, float f
     return likelihood.nll(g, x, prediction, log_sigma, factor);
 }
 
+Tensor Vae::nll(Graph& g, const Weights& w, Tensor x, Tensor prediction, float factor) const {
+    return sum(g, nll_parts(g, w, x, prediction, factor), 1, 1);
+}
+
 Elbo Vae::elbo(Graph& g, const Weights& w, Tensor x, Tensor eps) const {
     Elbo e;
     float per_sample = 1.0f / float(g.dim(x, 0));
@@ -130,8 +134,8 @@ Elbo Vae::elbo(Graph& g, const Weights& w, Tensor x, Tensor eps) const {
     Rsample drawn = standard_normal().posterior_sample(g, e.q.mu, e.q.logvar, eps, KlEstimate::analytic);
     e.z = drawn.z;
     e.prediction = decode(g, w, drawn.z);
-    e.kl_dims = vkvae::mean(g, drawn.kl, 0, 1); // not Vae::mean
-    ElboSums sums = elbo_sums(g, nll(g, w, x, e.prediction, per_sample), e.kl_dims);
+    ElboSums sums = elbo_sums(g, nll_parts(g, w, x, e.prediction, per_sample), drawn.kl);
+    e.kl_dims = sums.kl_dims;
     e.nll = sums.nll;
     e.kl = sums.kl;
     e.loss = sums.loss;

@@ -116,7 +116,7 @@ class Parameters {
 struct Likelihood {
     const char* name;
     bool has_sigma;
-    // -scale log p(x|z) of each sample: x, prediction (N, pixels) -> (N).
+    // -scale log p(x|z) in parts of each sample: x, prediction (N, pixels) -> (N, C).
     Tensor (*nll)(Graph& g, Tensor x, Tensor prediction, Tensor log_sigma, float scale);
     // The mean of p(x|z) in the data's range.
     Tensor (*mean)(Graph& g, Tensor prediction);
@@ -166,6 +166,7 @@ class Vae {
     Tensor decode(Graph& g, const Weights& w, Tensor z) const; // (N, pixels): what the likelihood takes
     Tensor mean(Graph& g, Tensor prediction) const;            // of p(x|z), in [0,1] for images
     Tensor nll(Graph& g, const Weights& w, Tensor x, Tensor prediction, float scale) const; // (N)
+    Tensor nll_parts(Graph& g, const Weights& w, Tensor x, Tensor prediction, float scale) const; // (N, C), see ops.hpp
     // eps (N, D) is drawn inside unless given.
     Elbo elbo(Graph& g, const Weights& w, Tensor x, Tensor eps = {}) const;
 
