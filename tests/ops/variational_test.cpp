@@ -43,7 +43,7 @@ TEST_CASE("rsample with a given eps moves and scales it, and knows the divergenc
         OpCase c;
         c.name = concat_text("rsample ", to_text(shape));
         c.inputs = {{shape}, {.shape = shape, .low = -3, .high = 3}, {shape, false}};
-        c.build = [](Graph& g, std::span<const Tensor> in) { return join(g, rsample(g, in[0], in[1], in[2])); };
+        c.build = [](Graph& g, std::span<const Tensor> in) { return join(g, rsample(g, concat(g, in[0], in[1]), in[2])); };
         c.formula = [=](const std::vector<Values>& in) {
             return join(reference::rsample(in[0], in[1], in[2]), reference::kl(in[0], in[1]), n, d);
         };
@@ -56,11 +56,11 @@ TEST_CASE("z alone and kl alone have gradients too") {
     OpCase c;
     c.name = "rsample z";
     c.inputs = {{{5, 3}}, {{5, 3}}, {{5, 3}, false}};
-    c.build = [](Graph& g, std::span<const Tensor> in) { return rsample(g, in[0], in[1], in[2]).z; };
+    c.build = [](Graph& g, std::span<const Tensor> in) { return rsample(g, concat(g, in[0], in[1]), in[2]).z; };
     c.formula = [](const std::vector<Values>& in) { return reference::rsample(in[0], in[1], in[2]); };
     check(c);
     c.name = "rsample kl";
-    c.build = [](Graph& g, std::span<const Tensor> in) { return rsample(g, in[0], in[1], in[2]).kl; };
+    c.build = [](Graph& g, std::span<const Tensor> in) { return rsample(g, concat(g, in[0], in[1]), in[2]).kl; };
     c.formula = [](const std::vector<Values>& in) { return reference::kl(in[0], in[1]); };
     check(c);
 }
@@ -116,7 +116,7 @@ TEST_CASE("the eps that rsample draws is the CPU twin's, in the forward and in t
 
     Graph g; // mu = 0 and logvar = 0 leave eps itself
     Tensor mu = g.input(shape, "mu"), logvar = g.input(shape, "logvar");
-    Rsample r = rsample(g, mu, logvar);
+    Rsample r = rsample(g, concat(g, mu, logvar));
     g.keep(r.z);
     Plan plan(test_device(), g, plan_options());
     plan.run(step);
@@ -130,7 +130,7 @@ TEST_CASE("the eps that rsample draws is the CPU twin's, in the forward and in t
     c.name = "rsample that draws";
     c.step = step;
     c.inputs = {{shape}, {shape}};
-    c.build = [](Graph& graph, std::span<const Tensor> in) { return join(graph, rsample(graph, in[0], in[1])); };
+    c.build = [](Graph& graph, std::span<const Tensor> in) { return join(graph, rsample(graph, concat(graph, in[0], in[1]))); };
     c.formula = [=](const std::vector<Values>& in) {
         return join(reference::rsample(in[0], in[1], eps), reference::kl(in[0], in[1]), 257, 131);
     };
@@ -148,7 +148,7 @@ TEST_CASE("the divergence keeps its digits near the prior") {
         }
     Shape shape = {int64_t(mu.size()), 1};
     Tensor m = g.input(shape, "mu"), l = g.input(shape, "logvar");
-    Rsample r = rsample(g, m, l);
+    Rsample r = rsample(g, concat(g, m, l));
     g.keep(r.kl);
     Plan plan(test_device(), g, plan_options());
     plan.write(m, std::vector<float>(mu.begin(), mu.end()));
@@ -165,7 +165,7 @@ TEST_CASE("the divergence keeps its digits near the prior") {
 TEST_CASE("log variances beyond reason stay finite and get no gradient") {
     Graph g;
     Tensor mu = g.input({1, 4}, "mu"), logvar = g.input({1, 4}, "logvar"), eps = g.input({1, 4}, "eps");
-    Rsample r = rsample(g, mu, logvar, eps);
+    Rsample r = rsample(g, concat(g, mu, logvar), eps);
     Tensor wrt[] = {logvar};
     Tensor d = g.backward(sum(g, join(g, r)), wrt)[0];
     for (Tensor t : {r.z, r.kl, d})
@@ -185,7 +185,7 @@ TEST_CASE("the sampled divergence is log q(z|x) - log p(z) at the drawn z, and h
     c.name = "sampled kl";
     c.inputs = {{{5, 7}, false}, {{5, 7}, false}, {{5, 7}, false}};
     c.build = [](Graph& g, std::span<const Tensor> in) {
-        return rsample(g, in[0], in[1], in[2], KlEstimate::sampled).kl;
+        return rsample(g, concat(g, in[0], in[1]), in[2], KlEstimate::sampled).kl;
     };
     c.formula = [](const std::vector<Values>& in) {
         Values z = reference::rsample(in[0], in[1], in[2]), y(z.size());
@@ -196,7 +196,7 @@ TEST_CASE("the sampled divergence is log q(z|x) - log p(z) at the drawn z, and h
     check(c);
     Graph g;
     Tensor mu = g.input({2, 2}, "mu");
-    Tensor kl = sum(g, rsample(g, mu, mu, {}, KlEstimate::sampled).kl);
+    Tensor kl = sum(g, rsample(g, concat(g, mu, mu), {}, KlEstimate::sampled).kl);
     Tensor wrt[] = {mu};
     CHECK_THROWS_WITH_AS(g.backward(kl, wrt), doctest::Contains("not differentiated"), Error);
 }

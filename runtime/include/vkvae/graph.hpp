@@ -189,7 +189,7 @@ class Graph {
 
     // Adds the nodes that compute d sum(y * seed) / d wrt[i] and returns those gradients, f32 with wrt's shapes.
     // Without a seed y must be one element. Where into[i] is given the gradient is written there (an external tensor
-    // or a view of one). Several uses of a tensor accumulate in a fixed order. Errors: a node on the way that has no
+    // or a view of one; of a tensor that wrt names twice the first). Several uses accumulate in a fixed order. Errors: a node on the way that has no
     // adjoint.
     std::vector<Tensor> backward(Tensor y, std::span<const Tensor> wrt, std::span<const Tensor> into = {},
                                  Tensor seed = {});

@@ -111,10 +111,11 @@ enum class KlEstimate : uint32_t {
     analytic, // KL(N(mu, exp(logvar)) || N(0, 1)) = (mu^2 + exp(logvar) - 1 - logvar) / 2
     sampled   // log q(z|x) - log p(z) at the drawn z, for importance weights; not differentiated
 };
-// mu, logvar (N, D); logvar counts as at least -30 and at most 20 (no gradient beyond), so that nothing overflows.
-// eps (N, D) is drawn inside (Stream::reparam), and again in the backward pass, unless it is given.
+// moments (N, 2 D): mu and after it logvar of each sample, as one product makes them. logvar counts as at least -30 and at
+// most 20 (no gradient beyond), so that nothing overflows. eps (N, D) is drawn inside (Stream::reparam), and again in the
+// backward pass, unless it is given.
 // Kingma and Welling 2013, section 2.4 and appendix B.
-Rsample rsample(Graph& g, Tensor mu, Tensor logvar, Tensor eps = {}, KlEstimate kl = KlEstimate::analytic);
+Rsample rsample(Graph& g, Tensor moments, Tensor eps = {}, KlEstimate kl = KlEstimate::analytic);
 
 // -scale log p(x | logits): x, logits (N, D) -> (N, C), parts of each sample's sum over D; sum(g, nll, 1, 1) is the whole.
 // How many parts depends on D alone. The gradient for the logits is an elementwise pass, which moves into the kernel that
