@@ -131,7 +131,7 @@ struct Trainer::State {
     std::unique_ptr<Plan> plan;
     int64_t step = 0;
     int64_t steps_per_submit = 1;
-    double seconds_per_step = 0;
+    double seconds_per_step = 0, device_seconds = 0;
     int64_t epoch = -1; // whose order is in `order`
     std::vector<uint32_t> order;
     int half = 0;                  // of the window that the next submission reads
@@ -341,6 +341,7 @@ std::vector<StepStats> Trainer::run(int64_t count) {
         std::vector<StepStats> stats = s.collect(now);
         std::chrono::duration<double> wall = std::chrono::steady_clock::now() - start;
         double seconds = s.plan->gpu_seconds();
+        s.device_seconds += seconds;
         std::move(stats.begin(), stats.end(), std::back_inserter(all));
         count -= now;
         // Grow by doubling towards the wanted duration: the first submission compiles pipelines and says nothing.
@@ -371,6 +372,7 @@ void Trainer::set_step(int64_t step) {
 }
 const Plan& Trainer::plan() const { return *state_->plan; }
 const TuneReport& Trainer::tuned() const { return state_->tuned; }
+double Trainer::device_seconds() const { return state_->device_seconds; }
 bool Trainer::data_resident() const { return state_->place.resident; }
 
 TrainMemory train_memory(Device& device, const Vae& vae, const TrainOptions& options, int64_t data_count,

@@ -49,7 +49,7 @@ def main():
                 print(f"{name} is left out: {bench['left_out'][0]['why']}", file=sys.stderr)
                 names.remove(name)
                 continue
-            ours[name] += [row["ms"] for row in bench["results"] if row["name"] == name]
+            ours[name] += [row["host_ms"] for row in bench["results"] if row["name"] == name]
             twins = last_json([args.python, ROOT / "tools/bench/pytorch_twins.py", "--only", name, *twin_options])
             for row in twins["results"]:
                 theirs[name].setdefault(f"{row['mode']} {row['layout']} {row['dtype']}", []).append(row["ms"])

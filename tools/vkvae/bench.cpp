@@ -18,7 +18,7 @@ struct BenchOptions {
 
 struct Result {
     std::string left_out; // why, if it was not measured
-    double ms = 0, gflops = 0, gbps = 0, floor_ms = 0; // 0: says nothing
+    double ms = 0, host_ms = 0, gflops = 0, gbps = 0, floor_ms = 0; // 0: says nothing
     double levels = 1, flops = 0, bytes = 0;
 };
 
@@ -33,7 +33,9 @@ Result measure(const Workload& workload, DType precision, bool named, Device& de
     r.left_out = work.cannot;
     if (!work.run)
         return r;
-    r.ms = time_ms(work);
+    Timing timing = time_ms(work);
+    r.ms = timing.device;
+    r.host_ms = timing.host;
     r.levels = work.levels / work.executions;
     r.flops = work.flops;
     r.bytes = work.bytes;
@@ -83,9 +85,9 @@ std::string number(double value, int digits) {
 }
 
 void print_row(int width, const std::string& name, const Result& r, const std::map<std::string, double>& earlier) {
-    std::printf("%-*s %10s %9s %8s %10s %5.0f %%", width, name.c_str(), number(r.ms, 3).c_str(),
-                number(r.gflops, 1).c_str(), number(r.gbps, 1).c_str(), number(r.floor_ms, 3).c_str(),
-                100 * r.floor_ms / r.ms);
+    std::printf("%-*s %10s %10s %9s %8s %10s %5.0f %%", width, name.c_str(), number(r.ms, 3).c_str(),
+                number(r.host_ms, 3).c_str(), number(r.gflops, 1).c_str(), number(r.gbps, 1).c_str(),
+                number(r.floor_ms, 3).c_str(), 100 * r.floor_ms / r.ms);
     auto before = earlier.find(name);
     if (before != earlier.end())
         std::printf(" %10s %6.2f", number(before->second, 3).c_str(), before->second / r.ms);
@@ -120,7 +122,7 @@ void run_bench(const BenchOptions& o) {
     std::string before = earlier.precision == type_name(precision) ? "before" : earlier.precision;
     if (!o.common.json) {
         std::printf("%s, %s, %s\n\n", caps.name.c_str(), caps.driver.c_str(), type_name(precision));
-        std::printf("%-*s %10s %9s %8s %10s %7s%s\n", int(width), "name", "ms", "GFLOP/s", "GB/s", "floor ms", "share",
+        std::printf("%-*s %10s %10s %9s %8s %10s %7s%s\n", int(width), "name", "ms", "host ms", "GFLOP/s", "GB/s", "floor ms", "share",
                     earlier.ms.empty() ? "" : concat_text("     ", before, "  speed").c_str());
     }
     watch_interrupts();
@@ -150,6 +152,7 @@ void run_bench(const BenchOptions& o) {
         auto or_null = [](double value) { return value > 0 ? Json(value) : Json(); };
         results.push_back({{"name", all[i].name},
                            {"ms", r.ms},
+                           {"host_ms", r.host_ms},
                            {"gflops", or_null(r.gflops)},
                            {"gbps", or_null(r.gbps)},
                            {"floor_ms", r.floor_ms}});

@@ -251,6 +251,7 @@ class Trainer {
     const Plan& plan() const;
     const TuneReport& tuned() const; // what Autotune::quick or full has found
     bool data_resident() const;
+    double device_seconds() const; // spent on all submissions of run(), by the device's clock; 0 where it has none
 
   private:
     struct State;
