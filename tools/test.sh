@@ -103,8 +103,8 @@ fi
 tests=build/ci/tests/vkvae_tests
 phase "all tests on lavapipe8" ctests lavapipe8 ci -E '^consumers$'
 phase "installed, in other builds" ctests lavapipe ci -R '^consumers$'
-# Each of the GPUs' tiles compiles for seconds on a CPU, and what happens when a call fails depends on no driver: once is
-# enough.
+# Each of the GPUs' tiles compiles for seconds on a CPU; what happens when a call fails, and what training makes of results
+# that are right, depends on no driver: once is enough.
 others=("$tests" '--test-case-exclude=*every tile*' --test-suite-exclude=once)
 phase "on lavapipe4" on lavapipe4 "${others[@]}"
 phase "on lavapipe16" on lavapipe16 "${others[@]}"
