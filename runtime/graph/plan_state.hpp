@@ -55,7 +55,7 @@ struct Plan::State {
     explicit State(Device& d) : device(d) {}
     ~State();
     void lay_out();
-    bool conflict(size_t level_a, size_t level_b, std::span<const ShaderInterface> interfaces) const;
+    bool conflict(size_t level_a, size_t level_b) const;
     void own_layout();
     void prepare();
     VkBufferView texel_view(const Dispatch& d, uint32_t binding, bool bits);
