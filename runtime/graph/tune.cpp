@@ -227,6 +227,7 @@ TuneReport Tuner::run() {
         report_.tuning[name] = chosen == tuning_.end() ? options.front() : chosen->second;
         report_.changed += report_.tuning[name] != options.front();
     }
+    report_.seconds = seconds_since(start_);
     return report_;
 }
 

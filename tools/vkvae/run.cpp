@@ -307,11 +307,11 @@ void prepare(Run& run) {
     if (tuned.tuning.empty())
         std::fprintf(stderr, "autotune: there is nothing to choose on this device\n");
     else if (tuned.changed == 0)
-        std::fprintf(stderr, "autotune: the step is no faster for any other of its %zu choices\n",
-                     tuned.tuning.size());
+        std::fprintf(stderr, "autotune: the step is no faster for any other of its %zu choices (%.0f s)\n",
+                     tuned.tuning.size(), tuned.seconds);
     else
-        std::fprintf(stderr, "autotune: %zu of %zu choices are others now, %.1f ms a step become %.1f\n",
-                     tuned.changed, tuned.tuning.size(), tuned.before_ms, tuned.after_ms);
+        std::fprintf(stderr, "autotune: %zu of %zu choices are others now, %.1f ms a step become %.1f (%.0f s)\n",
+                     tuned.changed, tuned.tuning.size(), tuned.before_ms, tuned.after_ms, tuned.seconds);
     if (!tuned.not_kept.empty())
         std::fprintf(stderr, "autotune: what was found is not kept: %s\n", tuned.not_kept.c_str());
     if (tuned.refused > 0)

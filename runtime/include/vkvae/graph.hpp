@@ -297,6 +297,7 @@ struct TuneReport {
     Tuning tuning;              // for everything that had a choice; empty if there was none
     size_t changed = 0;         // of those, where it is another than without a tuning
     double before_ms = 0, after_ms = 0; // the whole graph without and with it
+    double seconds = 0;         // that it took to find out
     std::string not_kept;       // why store_tuning failed afterwards, if it did: set by its caller
     size_t refused = 0;         // candidates that failed, or gave other results than the first
 };
