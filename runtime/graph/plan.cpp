@@ -19,7 +19,7 @@ Plan::Plan(Device& device, const Graph& graph, PlanOptions options) : state_(std
     s.options = options;
     Lowering lowering(device.caps(), graph);
     lowering.tuning = options.tuning;
-    std::vector<Node> nodes = options.fuse ? fuse_nodes(graph) : graph.nodes();
+    std::vector<Node> nodes = options.fuse ? fuse_nodes(graph, &lowering, options.precision) : graph.nodes();
     choose_types(nodes, lowering.tensors, options.precision);
     for (const Node& node : nodes) {
         try {
@@ -33,6 +33,8 @@ Plan::Plan(Device& device, const Graph& graph, PlanOptions options) : state_(std
     s.tensors = std::move(lowering.tensors);
     s.dispatches = std::move(lowering.dispatches);
     s.choices = std::move(lowering.choices);
+    s.decisions = std::move(lowering.decisions);
+    s.chosen = std::move(lowering.chosen);
     s.lay_out();
 }
 
@@ -263,7 +265,9 @@ std::map<std::string, double> Plan::product_ms() {
     return times;
 }
 
-const std::map<std::string, std::vector<std::string>>& Plan::choices() const { return state_->choices; }
+const Choices& Plan::choices() const { return state_->choices; }
+const std::map<std::string, Choices>& Plan::decisions() const { return state_->decisions; }
+const Tuning& Plan::chosen() const { return state_->chosen; }
 
 Plan::Footprint Plan::memory() const { return state_->memory; }
 size_t Plan::dispatch_count() const { return state_->dispatches.size(); }

@@ -25,7 +25,9 @@ struct Plan::State {
     PlanOptions options;
     std::vector<TensorInfo> tensors;
     std::vector<Dispatch> dispatches;
-    std::map<std::string, std::vector<std::string>> choices; // of kernels, by product
+    Choices choices; // of kernels, by product
+    std::map<std::string, Choices> decisions;
+    Tuning chosen;
     Schedule schedule;
     std::vector<uint64_t> arena_offset; // of storages in the arena; ~0 elsewhere
     Footprint memory;
