@@ -24,7 +24,7 @@ struct Prepared {
 struct Workload {
     std::string name;
     bool whole = false; // a training step or a decoder: compulsory bytes say nothing about its bandwidth
-    std::function<Prepared(Device&, DType precision)> prepare;
+    std::function<Prepared(Device&, const TrainOptions& how)> prepare; // its precision and autotune count
     bool mixed = true;  // whether there is such a thing in 16 bits
     bool heavy = false; // takes a minute on a CPU, which measures it only if it is asked for by name
 };

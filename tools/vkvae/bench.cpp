@@ -14,6 +14,7 @@ namespace {
 struct BenchOptions {
     Common common;
     std::string only, compare, precision = "f32";
+    TrainOptions how;
 };
 
 struct Result {
@@ -23,13 +24,13 @@ struct Result {
 };
 
 // `named`: the user asked for this one by its name.
-Result measure(const Workload& workload, DType precision, bool named, Device& device) {
+Result measure(const Workload& workload, const TrainOptions& how, bool named, Device& device) {
     Result r;
     if (workload.heavy && device.caps().is_cpu() && !named) {
         r.left_out = "it takes minutes on a CPU, --only " + workload.name + " measures it";
         return r;
     }
-    Prepared work = workload.prepare(device, precision);
+    Prepared work = workload.prepare(device, how);
     r.left_out = work.cannot;
     if (!work.run)
         return r;
@@ -117,6 +118,8 @@ void run_bench(const BenchOptions& o) {
     const Caps& caps = device->caps();
     DType precision = precision_on(*device, o.precision);
     narrow = is_16_bit(precision);
+    TrainOptions how = o.how;
+    how.precision = precision;
     if (std::none_of(all.begin(), all.end(), chosen))
         fail(Status::usage, "there is no '", o.only, "' in ", type_name(precision), ", only in f32");
     std::string before = earlier.precision == type_name(precision) ? "before" : earlier.precision;
@@ -135,7 +138,7 @@ void run_bench(const BenchOptions& o) {
             fail(Status::interrupted, "interrupted");
         if (!o.common.quiet && o.common.json)
             std::fprintf(stderr, "%s\n", all[i].name.c_str());
-        Result r = measure(all[i], precision, o.only == all[i].name, *device);
+        Result r = measure(all[i], how, o.only == all[i].name, *device);
         if (!r.left_out.empty()) {
             if (!o.common.json)
                 std::printf("%-*s not measured: %s\n", int(width), all[i].name.c_str(), r.left_out.c_str());
@@ -176,6 +179,7 @@ void add_bench(CLI::App& app) {
     verb->add_option("--compare", options->compare, "output of an earlier bench --json, shown beside each time")
         ->check(CLI::ExistingFile);
     add_precision(*verb, options->precision);
+    add_autotune(*verb, options->how.autotune, "cached");
     verb->callback([options] { run_bench(*options); });
 }
 

@@ -25,16 +25,7 @@ void add_schedule(CLI::App* verb, Options& o, const char* autotune) {
                    ->capture_default_str();
     o.steps = verb->add_option("--steps", o.settings.steps, "training steps; instead of --epochs")->check(count);
     o.steps->excludes(o.epochs);
-    static const std::map<std::string, Autotune> modes = {{"off", Autotune::off},
-                                                          {"cached", Autotune::cached},
-                                                          {"quick", Autotune::quick},
-                                                          {"full", Autotune::full}};
-    o.autotune = verb->add_option("--autotune", o.settings.train.autotune,
-                                  "kernels, fusions and splits of sums by earlier measurements if there are (cached), "
-                                  "by new ones of some seconds (quick) or minutes (full), or by rule (off), which gives "
-                                  "the same bytes whatever was measured")
-                     ->transform(CLI::CheckedTransformer(modes))
-                     ->default_str(autotune);
+    o.autotune = add_autotune(*verb, o.settings.train.autotune, autotune);
 }
 
 // With --latent the model's JSON is changed, so that everything after it sees one model.
