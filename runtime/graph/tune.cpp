@@ -22,6 +22,7 @@ using Clock = std::chrono::steady_clock;
 using Times = std::map<std::string, double>;
 
 constexpr double kGain = 0.97; // a candidate has to be faster by 3 %, or noise decides
+constexpr double kTimed = 0.1; // seconds of runs at least: a single short one says little
 constexpr double kNever = std::numeric_limits<double>::infinity();
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
@@ -95,7 +96,8 @@ bool Tuner::right(Plan& plan) {
 // By the device's clock; by the host's if it has none.
 double Tuner::plan_ms(Plan& plan) {
     double best = kNever;
-    for (int i = 0; i < o_.repeats; i++) {
+    Clock::time_point begin = Clock::now();
+    for (int i = 0; i < o_.repeats || seconds_since(begin) < kTimed; i++) {
         Clock::time_point start = Clock::now();
         plan.run(o_.params);
         double host = seconds_since(start), device = plan.gpu_seconds();
@@ -116,10 +118,10 @@ Times Tuner::product_ms(Plan& plan) {
     return best;
 }
 
-// Twice each, unless the first time says that the candidate is no faster.
+// Three times each, unless the candidate is no faster before.
 Tuner::Pair Tuner::compare(const Tuning& candidate, const Tuning& other) {
     Pair ms;
-    for (int round = 0; round < 2 && (round == 0 || ms.candidate < ms.other); round++) {
+    for (int round = 0; round < 3 && (round == 0 || ms.candidate < ms.other); round++) {
         std::unique_ptr<Plan> plan = build(candidate);
         if (round == 0 && !right(*plan))
             fail(Status::runtime, "other results");
