@@ -23,6 +23,7 @@ using Times = std::map<std::string, double>;
 
 constexpr double kGain = 0.97; // a candidate has to be faster by 3 %, or noise decides
 constexpr double kTimed = 0.1; // seconds of runs at least: a single short one says little
+constexpr int kRounds = 5;     // of a comparison, of which a candidate may lose one
 constexpr double kNever = std::numeric_limits<double>::infinity();
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
@@ -35,14 +36,14 @@ class Tuner {
 
   private:
     struct Pair {
-        double candidate = kNever, other = kNever; // ms
+        double candidate = 0, other = 0; // ms
     };
     std::unique_ptr<Plan> build(const Tuning& tuning);
     std::vector<std::vector<float>> results(Plan& plan);
     bool right(Plan& plan);
     double plan_ms(Plan& plan);
     Times product_ms(Plan& plan);
-    Pair compare(const Tuning& candidate, const Tuning& other);
+    std::optional<Pair> compare(const Tuning& candidate, const Tuning& other);
     Times try_products(const Tuning& candidate);
     bool try_whole(const Tuning& changes);
     void choose_kernels(const Choices& choices, Times best);
@@ -93,17 +94,18 @@ bool Tuner::right(Plan& plan) {
     return true;
 }
 
-// By the device's clock; by the host's if it has none.
+// The median, as now and then a busy machine has a quiet moment. By the device's clock; by the host's if it has none.
 double Tuner::plan_ms(Plan& plan) {
-    double best = kNever;
+    std::vector<double> times;
     Clock::time_point begin = Clock::now();
     for (int i = 0; i < o_.repeats || seconds_since(begin) < kTimed; i++) {
         Clock::time_point start = Clock::now();
         plan.run(o_.params);
         double host = seconds_since(start), device = plan.gpu_seconds();
-        best = std::min(best, 1e3 * (device > 0 ? device : host));
+        times.push_back(1e3 * (device > 0 ? device : host));
     }
-    return best;
+    std::nth_element(times.begin(), times.begin() + std::ptrdiff_t(times.size() / 2), times.end());
+    return times[times.size() / 2];
 }
 
 Times Tuner::product_ms(Plan& plan) {
@@ -118,18 +120,25 @@ Times Tuner::product_ms(Plan& plan) {
     return best;
 }
 
-// Three times each, unless the candidate is no faster before.
-Tuner::Pair Tuner::compare(const Tuning& candidate, const Tuning& other) {
-    Pair ms;
-    for (int round = 0; round < 3 && (round == 0 || ms.candidate < ms.other); round++) {
-        std::unique_ptr<Plan> plan = build(candidate);
-        if (round == 0 && !right(*plan))
-            fail(Status::runtime, "other results");
-        ms.candidate = std::min(ms.candidate, plan_ms(*plan));
-        plan.reset();
-        ms.other = std::min(ms.other, plan_ms(*build(other)));
+// The candidate's time beside the other's if it is faster in all rounds but one; nothing if not. They take turns in being
+// first, or a machine whose clock falls with work would decide.
+std::optional<Tuner::Pair> Tuner::compare(const Tuning& candidate, const Tuning& other) {
+    if (!right(*build(candidate)))
+        fail(Status::runtime, "other results");
+    std::vector<Pair> won;
+    for (int round = 0; round < kRounds; round++) {
+        Pair ms;
+        if (round % 2 == 1)
+            ms.other = plan_ms(*build(other));
+        ms.candidate = plan_ms(*build(candidate));
+        if (round % 2 == 0)
+            ms.other = plan_ms(*build(other));
+        if (ms.candidate < kGain * ms.other)
+            won.push_back(ms);
+        if (int(won.size()) < round)
+            return {};
     }
-    return ms;
+    return *std::min_element(won.begin(), won.end(), [](Pair a, Pair b) { return a.other < b.other; });
 }
 
 // The products' own times with this tuning; none if it is refused.
@@ -149,11 +158,11 @@ bool Tuner::try_whole(const Tuning& changes) {
     Tuning candidate = changes;
     candidate.insert(tuning_.begin(), tuning_.end()); // what is not changed
     try {
-        Pair ms = compare(candidate, tuning_);
-        if (!(ms.candidate < kGain * ms.other))
+        std::optional<Pair> ms = compare(candidate, tuning_);
+        if (!ms)
             return false;
         tuning_ = candidate;
-        last_ = ms;
+        last_ = *ms;
         steps_++;
         return true;
     } catch (const Error&) {

@@ -269,7 +269,7 @@ TEST_CASE("nothing is tried when time is up") {
 TEST_CASE("real decisions keep the results") {
     LongSums s(3001, 33, 21);
     TuneReport report = tune(test_device(), s.graph,
-                             {.candidates = 8,
+                             {.candidates = 2,
                               .one_by_one = true,
                               .repeats = 1,
                               .bind = [&](Plan& p) { s.bind(p); },

@@ -290,7 +290,7 @@ struct TuneOptions {
     double seconds = 20;    // nothing new is tried after that
     size_t candidates = 3;  // of each product, of each decision
     bool one_by_one = false; // decisions also by themselves, where their family together gains nothing
-    int repeats = 3;        // timed runs of each at least; the fastest counts
+    int repeats = 3;        // timed runs of each, at least
     DType precision = DType::f32;     // of the plan
     std::function<void(Plan&)> bind;  // gives a new plan its inputs
     std::vector<Tensor> results;      // what must come out the same; external or kept
