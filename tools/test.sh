@@ -23,7 +23,7 @@ done
 # --- phases: the first that fails ends the script, see finish
 
 work=$(mktemp -d)
-current='' table='' skipped='' started=0
+current='' table='' started=0 beside=()
 phase() { # phase NAME COMMAND...
   current=$1 started=$SECONDS
   printf '\n== %s\n' "$current"
@@ -32,11 +32,39 @@ phase() { # phase NAME COMMAND...
   printf '== %s: %d s\n' "$current" $((SECONDS - started))
   current=''
 }
+# The same beside others, as many as there are jobs: a driver compiles on one thread, which is most of a test's time. What
+# they print comes when all have ended, in order.
+beside() { # beside NAME COMMAND...
+  while (($(jobs -pr | wc -l) >= jobs)); do wait -n || true; done # how they ended is read from files
+  local file=$work/beside-${#beside[@]}
+  printf '\n== %s: begins\n' "$1"
+  (
+    status=0 SECONDS=0
+    "${@:2}" >"$file" 2>&1 || status=$?
+    echo "$status $SECONDS" >"$file.end"
+  ) &
+  beside+=("$1")
+}
+together() { # waits for those
+  local i status seconds
+  wait
+  for i in "${!beside[@]}"; do
+    read -r status seconds <"$work/beside-$i.end"
+    printf '\n== %s\n' "${beside[i]}"
+    cat "$work/beside-$i"
+    ((!status)) || { current=${beside[i]} started=$((SECONDS - seconds)); exit "$status"; }
+    table+=$(printf '%-32s %4d s, beside others' "${beside[i]}" "$seconds")$'\n'
+    printf '== %s: %d s\n' "${beside[i]}" "$seconds"
+  done
+  beside=()
+}
 finish() {
-  local status=$?
+  local status=$? skipped
+  jobs -p | xargs -r kill 2>/dev/null || true
+  skipped=$(tr '\n' ' ' <"$work/skipped")
   [[ ! $current ]] || table+=$(printf '%-32s %4d s  FAILED' "$current" $((SECONDS - started)))$'\n'
   printf '\n%s%-32s %4d s\n' "$table" total "$SECONDS"
-  [[ ! $skipped ]] || echo "drivers that are not here, skipped:$skipped"
+  [[ ! $skipped ]] || echo "drivers that are not here, skipped: $skipped"
   # The sum of doctest's summaries, from ctest's log and what else ran.
   sed -n 's/^\[doctest\] test cases: *[0-9]* *| *\([0-9]*\) passed *| *\([0-9]*\) failed.*/\1 \2/p' "$work"/*.log |
     awk '{ p += $1; f += $2 } END { printf "test cases, all phases together: %d passed, %d failed\n", p, f }'
@@ -54,6 +82,7 @@ finish() {
 }
 trap finish EXIT
 : >"$work/none.log"
+: >"$work/skipped" # drivers that are not here
 
 # Tests leave the user's caches alone. (Not XDG_CACHE_HOME, where ccache lives.)
 mkdir "$work"/{runtime,cache,mesa}
@@ -72,9 +101,9 @@ on() { # on DRIVER COMMAND...
   local status=0
   tools/with_driver.sh "$1" true || status=$?
   if ((status == 3)); then
-    skipped+=" $1"
+    echo "$1" >>"$work/skipped"
   elif ((status == 0)); then
-    tools/with_driver.sh "$@" | tee -a "$work/driver.log"
+    tools/with_driver.sh "$@" | tee -a "$work/driver-$BASHPID.log"
   else
     return 1
   fi
@@ -90,7 +119,7 @@ ctests() { # ctests DRIVER PRESET OPTION...
 cross_vendor() { # targets whose driver is not here are named and left out
   local status=0
   tools/cross_vendor/run.sh build/ci/tools/vkvae_pipelines || status=$?
-  ((status != 3)) || { skipped+=" cross_vendor"; status=0; }
+  ((status != 3)) || { echo cross_vendor >>"$work/skipped"; status=0; }
   return "$status"
 }
 
@@ -106,15 +135,16 @@ phase "installed, in other builds" ctests lavapipe ci -R '^consumers$'
 # Each of the GPUs' tiles compiles for seconds on a CPU; what happens when a call fails, and what training makes of results
 # that are right, depends on no driver: once is enough.
 others=("$tests" '--test-case-exclude=*every tile*' --test-suite-exclude=once)
-phase "on lavapipe4" on lavapipe4 "${others[@]}"
-phase "on lavapipe16" on lavapipe16 "${others[@]}"
-phase "on cooperative matrices" on lavapipe-coopmat "$tests" '--test-case=matrix units*'
-phase "on swiftshader" on swiftshader "${others[@]}"
-phase "compilers of other vendors" cross_vendor
+beside "on swiftshader" on swiftshader "${others[@]}"
+beside "compilers of other vendors" cross_vendor
+beside "checks inside shaders" on lavapipe+gpuav "${others[@]}"
+beside "on lavapipe16" on lavapipe16 "${others[@]}"
 # Synchronisation validation does not know that reused memory holds another tensor.
-phase "missing barriers" on lavapipe+sync env VKVAE_NO_ALIAS=1 "${others[@]}"
-phase "checks inside shaders" on lavapipe+gpuav "${others[@]}"
-phase "core validation" on lavapipe+core "$tests" '--test-case-exclude=*every tile*'
+beside "missing barriers" on lavapipe+sync env VKVAE_NO_ALIAS=1 "${others[@]}"
+beside "on lavapipe4" on lavapipe4 "${others[@]}"
+beside "core validation" on lavapipe+core "$tests" '--test-case-exclude=*every tile*'
+beside "on cooperative matrices" on lavapipe-coopmat "$tests" '--test-case=matrix units*'
+together
 phase "build: clang" build clang
 phase "quick tests of that" ctests lavapipe clang -L quick
 phase "build: ASan and UBSan" build asan vkvae_parser_tests
