@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
-#include <limits>
 
 #include "io/file.hpp"
 #include "vkvae/graph.hpp"
@@ -24,7 +23,6 @@ using Times = std::map<std::string, double>;
 constexpr double kGain = 0.97; // a candidate has to be faster by 3 %, or noise decides
 constexpr double kTimed = 0.1; // seconds of runs at least: a single short one says little
 constexpr int kRounds = 5;     // of a comparison, of which a candidate may lose one
-constexpr double kNever = std::numeric_limits<double>::infinity();
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
