@@ -106,6 +106,30 @@ TEST_CASE("in every tile of some sizes, gradients of weights and biases are sums
     }
 }
 
+TEST_CASE("in every tile of the kinds without panels: products, transposed or not, and gradients that are sums of slices") {
+    size_t before = gemm_tiles().size() + coopmat_tiles().size(), shuffles = shuffle_tiles().size();
+    const Caps& caps = test_device().caps();
+    for (size_t i = 0; i < shuffles + narrow_tiles().size(); i++) {
+        bool narrow = i >= shuffles;
+        if (!(narrow ? tile_fits(caps, narrow_tiles()[i - shuffles]) : tile_fits(caps, shuffle_tiles()[i])))
+            continue;
+        INFO("tile ", before + i + 1);
+        Environment force("VKVAE_GEMM_TILE", std::to_string(before + i + 1).c_str());
+        std::unique_ptr<Device> device = Device::create(test_options());
+        bool ta = i % 2, tb = i % 4 >= 2;
+        check(matmul_case(133, 67, 37, ta, tb), *device);
+        check(matmul_case(132, 68, 36, tb, ta), *device); // its gradients are the other transposes
+        if (narrow)
+            for (int64_t n : {1, 2, 3, 4})
+                check(matmul_case(n % 2 ? 131 : 260, n, n % 2 ? 37 : 76, ta, tb), *device);
+        for (int64_t n : {3, 20}) { // whose column sums are kept
+            OpCase split = linear_case({1030, n == 3 ? 24 : 7}, n, true, Activation::silu);
+            split.samples = 3;
+            check(split, *device);
+        }
+    }
+}
+
 TEST_CASE("there is a tile for every device, and no more than it can take") {
     Caps caps = test_device().caps();
     caps.type = VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU;
@@ -123,6 +147,11 @@ TEST_CASE("there is a tile for every device, and no more than it can take") {
                 }
                 if (n <= 8)
                     CHECK(tiles.front().n <= 16); // rather than columns that nobody asked for
+                for (const ShuffleTile& tile : shuffle_candidates(caps, 65536, n, false))
+                    CHECK((vendor == 0x8086 && tile_fits(caps, tile)));
+                for (const NarrowTile& tile : narrow_candidates(caps, 65536, n, false))
+                    CHECK((n <= 4 && tile_fits(caps, tile)));
+                CHECK(narrow_candidates(caps, 65536, n, false).empty() == (n > 4));
                 if (n == 4096 && invocations >= 256)
                     CHECK(tiles.front().m * tiles.front().n >= 64 * 64);
             }
