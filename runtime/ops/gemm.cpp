@@ -168,22 +168,19 @@ std::vector<Choice> choices(const Caps& caps, uint64_t m, uint64_t n, uint64_t k
         if (std::optional<Choice> forced = forced_choice(caps, n, reads))
             return {*forced};
     if (!caps.is_cpu()) {
-        std::vector<GemmTile> tiles = tile_candidates(caps, m, n, splits);
-        for (const GemmTile& tile : tiles)
+        for (const GemmTile& tile : tile_candidates(caps, m, n, splits))
             list.push_back(tile_choice(tile, reads));
-        double cost = tile_cost(caps, tiles[0], m, n, splits);
         // Two of another kind, then the first of what there was, as a tuner does not go far down the list; or that first.
         auto add_kind = [&](auto kind, bool better, const auto& choice_of) {
             for (size_t i = 0; i < kind.size(); i++)
                 list.insert(list.begin() + std::ptrdiff_t(i < 2 && better ? i : i + 1), choice_of(kind[i]));
         };
-        auto cheaper = [&](const auto& kind) { return !kind.empty() && tile_cost(caps, kind[0], m, n, splits) < cost; };
-        std::vector<ShuffleTile> shuffles = shuffle_candidates(caps, m, n, splits);
-        std::vector<NarrowTile> narrow = narrow_candidates(caps, m, n, splits);
-        add_kind(shuffles, cheaper(shuffles), [&](auto& t) { return shuffle_choice(caps, t, reads); });
-        add_kind(narrow, cheaper(narrow), [&](auto& t) { return narrow_choice(t, n, reads); });
+        // Only a tuner takes these so far: what compilers make of them is yet to be looked at.
+        add_kind(shuffle_candidates(caps, m, n, splits), false, [&](auto& t) { return shuffle_choice(caps, t, reads); });
+        add_kind(narrow_candidates(caps, m, n, splits), false, [&](auto& t) { return narrow_choice(t, n, reads); });
         if (reads.f16 && prefers_coopmat(caps))
-            add_kind(coopmat_candidates(caps, m, n, splits), true, [&](auto& t) { return coopmat_choice(caps, t, reads); });
+            add_kind(coopmat_candidates(caps, m, n, splits), true,
+                     [&](auto& t) { return coopmat_choice(caps, t, reads); });
     } else if (use_subgroup_driver(caps)) {
         SubgroupTile first = subgroup_tile(caps.subgroup_size, m, n, k);
         list.push_back(subgroup_choice(caps, first, reads));

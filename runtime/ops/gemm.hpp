@@ -88,11 +88,6 @@ bool tile_fits(const Caps& caps, const CoopmatTile& tile);
 bool tile_fits(const Caps& caps, const ShuffleTile& tile);
 bool tile_fits(const Caps& caps, const NarrowTile& tile);
 
-// What the order is by: a guess at the time, to compare kinds of tiles with.
-double tile_cost(const Caps& caps, const GemmTile& tile, uint64_t m, uint64_t n, bool splits);
-double tile_cost(const Caps& caps, const ShuffleTile& tile, uint64_t m, uint64_t n, bool splits);
-double tile_cost(const Caps& caps, const NarrowTile& tile, uint64_t m, uint64_t n, bool splits);
-
 // Whether products of f16 go to matrix units unless told otherwise.
 bool prefers_coopmat(const Caps& caps);
 // Whether a product of these may be one of f16: one of them is, and none is bf16, which has more range.

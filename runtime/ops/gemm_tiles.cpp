@@ -70,7 +70,7 @@ std::vector<Tile> sorted(std::span<const Tile> tiles, const Fits& fits, const Ke
     return list;
 }
 
-// For 8 and for 16 lanes, of which 16 x 4 sums each, four k of B and A and what they are found by fit Intel's registers.
+// For 8 and for 16 lanes: 64 or 32 sums of a lane, of the 128 registers that Intel's have. Not yet compiled for any.
 constexpr ShuffleTile kShuffleTiles[] = {
     {16, 4, 8}, {16, 4, 4}, {16, 4, 1}, // the same for more workgroups
     {8, 4, 8},  {8, 4, 1},
@@ -109,7 +109,7 @@ bool tile_fits(const Caps& caps, const GemmTile& tile) {
     return tile.items() <= caps.max_invocations && tile.shared_bytes() <= caps.max_shared_bytes;
 }
 
-double tile_cost(const Caps& caps, const GemmTile& t, uint64_t m, uint64_t n, bool splits) {
+static double tile_cost(const Caps& caps, const GemmTile& t, uint64_t m, uint64_t n, bool splits) {
     double each = 1 + 2.0 / t.rows + 2.0 / t.columns + 8.0 / t.m + 8.0 / t.n;
     return time_of({m, n, tile_traits(caps).cores, splits}, t.m, t.n, t.items(), each);
 }
@@ -125,7 +125,7 @@ std::vector<GemmTile> tile_candidates(const Caps& caps, uint64_t m, uint64_t n, 
 std::span<const ShuffleTile> shuffle_tiles() { return kShuffleTiles; }
 
 // A broadcast is part of the multiply-add. Of B, subgroups below each other read the same, which the nearest cache has.
-double tile_cost(const Caps& caps, const ShuffleTile& t, uint64_t m, uint64_t n, bool splits) {
+static double tile_cost(const Caps& caps, const ShuffleTile& t, uint64_t m, uint64_t n, bool splits) {
     uint32_t across = caps.subgroup_size * t.columns;
     double each = 1 + 8.0 / t.rows + 8.0 / across;
     return time_of({m, n, tile_traits(caps).cores, splits}, t.rows * t.subgroups, across, caps.subgroup_size * t.subgroups,
@@ -149,7 +149,7 @@ std::span<const NarrowTile> narrow_tiles() { return kNarrowTiles; }
 
 uint32_t NarrowTile::columns(uint64_t n) const { return uint32_t(std::min<uint64_t>(n, kMostNarrow)); }
 
-double tile_cost(const Caps& caps, const NarrowTile& t, uint64_t m, uint64_t n, bool splits) {
+static double tile_cost(const Caps& caps, const NarrowTile& t, uint64_t m, uint64_t n, bool splits) {
     double each = 1 + 2.0 / t.rows + 8.0 / t.columns(n);
     return time_of({m, n, tile_traits(caps).cores, splits}, t.m(), t.columns(n), t.items, each);
 }

@@ -1,7 +1,7 @@
 // The driver of common/gemm.glsl for GPUs and products of few columns: pictures, which have three. Nothing that an item
 // reads of A is of use to its neighbours then, so nothing of it goes through shared memory. A work item has ROWS rows with
 // all their columns, and shares them with a TEAM: each mate takes every TEAM-th four of k, so that together they read
-// neighbours in memory, and their sums meet in shared memory at the end.
+// neighbours in memory, and their sums meet in shared memory at the end. Never timed.
 
 layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint ITEMS = 128;

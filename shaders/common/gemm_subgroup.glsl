@@ -7,8 +7,8 @@
 // loaded, blended with the execution mask and stored on each round. So A and B are texel buffers, read four numbers at a
 // time, four k a round, and each sum is touched once a round.
 //
-// With SHUFFLE for Intel's GPUs, where any lane of a register can be an instruction's operand, so that a broadcast costs
-// nothing, and shared memory is no nearer than a cache. Source: Intel's sgemm for cl_intel_subgroups; dlprimitives.
+// With SHUFFLE for Intel's GPUs, where one lane of a register can be an instruction's operand, so that a broadcast need not
+// cost anything. Never timed. Source: Intel's sgemm for cl_intel_subgroups.
 //
 // Where C has fewer columns than there are lanes, most of them would be idle: NARROW tiles give each lane rows of its own,
 // with all columns.
