@@ -1,7 +1,8 @@
 // A plan: the lowered graph with its order and places in memory, its submissions, and what is written and read between.
 //
 // One submission runs up to max_steps steps. A step is the levels of the schedule with one global barrier between
-// them; what differs from step to step is read from a ring of StepParams blocks, bound at a dynamic offset (plan_record.cpp).
+// them, and none between steps where the last level of one and the first of the next touch nothing of each other's; what
+// differs from step to step is read from a ring of StepParams blocks, bound at a dynamic offset (plan_record.cpp).
 #include <algorithm>
 #include <cmath>
 
@@ -75,7 +76,10 @@ void Plan::State::lay_out() {
         if (tensors[i].storage.id != i || tensors[i].external || first[i] < 0)
             continue;
         bool keep = tensors[i].keep;
-        lifetimes.push_back({tensors[i].bytes(), keep ? 0 : uint32_t(first[i]), keep ? levels : uint32_t(last[i])});
+        // What a step ends with, if it is small, shares no memory with what the next one begins with: see joins_next.
+        constexpr uint64_t kSmall = 1 << 16;
+        bool from_begin = keep || (uint32_t(last[i]) == levels - 1 && tensors[i].bytes() <= kSmall);
+        lifetimes.push_back({tensors[i].bytes(), from_begin ? 0 : uint32_t(first[i]), keep ? levels : uint32_t(last[i])});
         storages.push_back(i);
         memory.unshared += round_up(tensors[i].bytes(), align);
     }
@@ -85,11 +89,39 @@ void Plan::State::lay_out() {
         arena_offset[storages[i]] = arena_layout.offsets[i];
     memory.arena = arena_layout.bytes;
     memory.live = arena_layout.live;
+    joins_next = levels > 1 && !conflict(levels - 1, 0, interfaces);
 
     places.resize(tensors.size());
     ring_stride = round_up(sizeof(StepParams), device.caps().uniform_align);
     memory.rings = ring_stride * options.max_steps;
     own_layout();
+}
+
+// Whether a kernel of one level writes bytes that one of the other touches, where tensors lie in memory.
+bool Plan::State::conflict(size_t a, size_t b, std::span<const ShaderInterface> interfaces) const {
+    struct Range {
+        uint32_t storage; // of an external tensor, ~0 in the arena
+        uint64_t begin, end;
+        bool write;
+    };
+    auto ranges = [&](size_t level) {
+        std::vector<Range> all;
+        for (uint32_t at = schedule.level_begin[level]; at < schedule.level_begin[level + 1]; at++) {
+            uint32_t i = schedule.order[at];
+            for (size_t k = 0; k < dispatches[i].buffers.size(); k++) {
+                const TensorInfo& t = tensors[dispatches[i].buffers[k].id];
+                bool inside = in_arena(t);
+                uint64_t begin = t.offset + (inside ? arena_offset[t.storage.id] : 0);
+                all.push_back({inside ? ~0u : t.storage.id, begin, begin + t.bytes(), interfaces[i].bindings[k].writes});
+            }
+        }
+        return all;
+    };
+    for (const Range& x : ranges(a))
+        for (const Range& y : ranges(b))
+            if (x.storage == y.storage && x.begin < y.end && y.begin < x.end && (x.write || y.write))
+                return true;
+    return false;
 }
 
 // Room for the external tensors that nobody bound and that a kernel touches.
@@ -292,6 +324,8 @@ std::string Plan::describe() const {
                     << (is_16_bit(s.tensors[t.id].type) ? type_name(s.tensors[t.id].type) : "");
             out << "\n";
         }
+    if (s.joins_next)
+        out << "no barrier before the next step\n";
     return out.str();
 }
 

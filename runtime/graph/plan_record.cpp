@@ -172,7 +172,8 @@ void Plan::State::record(VkCommandBuffer commands, size_t steps, bool profile) {
     for (size_t step = 0; step < steps; step++) {
         uint32_t ring_offset = uint32_t(step * ring_stride);
         for (size_t level = 0; level + 1 < schedule.level_begin.size(); level++) {
-            barrier_between_kernels(fn, commands); // the first one orders this step after the one before
+            if (step == 0 || level > 0 || !joins_next || profile) // the very first orders after earlier submissions
+                barrier_between_kernels(fn, commands);
             for (uint32_t at = schedule.level_begin[level]; at < schedule.level_begin[level + 1]; at++) {
                 uint32_t i = schedule.order[at];
                 const Dispatch& d = dispatches[i];

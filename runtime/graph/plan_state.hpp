@@ -29,6 +29,7 @@ struct Plan::State {
     Schedule schedule;
     std::vector<uint64_t> arena_offset; // of storages in the arena; ~0 elsewhere
     Footprint memory;
+    bool joins_next = false; // the last level of a step and the first of the next one need no barrier between them
 
     struct Place {
         VkBuffer buffer = VK_NULL_HANDLE;
@@ -54,6 +55,7 @@ struct Plan::State {
     explicit State(Device& d) : device(d) {}
     ~State();
     void lay_out();
+    bool conflict(size_t level_a, size_t level_b, std::span<const ShaderInterface> interfaces) const;
     void own_layout();
     void prepare();
     VkBufferView texel_view(const Dispatch& d, uint32_t binding, bool bits);

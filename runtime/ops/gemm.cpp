@@ -2,6 +2,8 @@
 #include "ops/gemm.hpp"
 
 #include <algorithm>
+#include <bit>
+#include <optional>
 #include <optional>
 
 namespace vkvae {
@@ -285,7 +287,7 @@ void read_bits(const Lowering& l, Dispatch& d) {
 void add_epilogue(const Lowering& l, const Gemm& gemm, Tensor bias, Tensor result, uint64_t n, Dispatch& d,
                   Tensor column_sums) {
     constexpr uint32_t kKeepColumnSums = 3; // as in epilogue.glsl
-    static const char* const names[] = {"", "+activation", "+activation_gradient", "+add"};
+    static const char* const names[] = {"", "+activation", "+activation_gradient", "+add", "+residual", "+scale"};
     const std::vector<Step>& steps = l.node->steps;
     bool quads = n % 4 == 0 && gemm.stores_quads;
     uint32_t texel = quads ? 4 : 1, keep = 0;
@@ -294,11 +296,12 @@ void add_epilogue(const Lowering& l, const Gemm& gemm, Tensor bias, Tensor resul
     uint32_t widths[2] = {1, 1}; // of the operands' texels; an operand may be B itself
     uint32_t kinds[4] = {};
     for (uint32_t i = 0; i < steps.size(); i++) {
-        kinds[2 * i] = steps[i].kind;
-        kinds[2 * i + 1] = steps[i].function;
+        bool residual = steps[i].kind == Step::residual;
+        kinds[2 * i] = steps[i].kind | (residual ? steps[i].function << 8 : 0);
+        kinds[2 * i + 1] = residual ? std::bit_cast<uint32_t>(steps[i].factor) : steps[i].function;
         if (steps[i].operand) {
             operands[i] = steps[i].operand;
-            widths[i] = texel;
+            widths[i] = steps[i].kind == Step::scale ? 1 : texel;
         }
         if (steps[i].before) {
             kept = steps[i].before;

@@ -44,9 +44,7 @@ TrainGraph build_graph(const Vae& vae, const TrainOptions& o, int64_t rows, DTyp
 
     Shape flat = g.shape(w.flat);
     t.gradients = g.input(flat, "gradients");
-    Parameters layout(vae.definitions());
-    for (const Parameter& p : layout.list())
-        t.gradient_parts.push_back(g.view(t.gradients, p.shape, uint64_t(p.offset) * 4, "d " + p.name));
+    t.gradient_parts = vae.make_parameters().views(g, t.gradients);
     g.backward(e.loss, w.tensors, t.gradient_parts, t.loss_scale ? g.view(t.loss_scale, {1}) : Tensor{});
 
     if (!update) {

@@ -200,6 +200,26 @@ TEST_CASE("what a plan cannot give is refused by name") {
     CHECK(plan.level_count() == 2);
 }
 
+TEST_CASE("a step begins beside the end of the one before where the two touch nothing of each other's") {
+    auto joins = [](const Graph& g) {
+        return Plan(test_device(), g, plan_options()).describe().find("no barrier") != std::string::npos;
+    };
+    // Two levels: y from x, then a state from y.
+    Graph two;
+    Tensor begin = two.input({64}, "x"), end = two.input({1, 64}, "ring");
+    ring_store(two, {{scale(two, begin, 2)}}, end, 0);
+    CHECK_FALSE(joins(two)); // the next y may not overwrite what the state is made from
+    // Three levels: what the last one reads is not what the first one writes.
+    Graph g;
+    Tensor x = g.input({64}, "x"), ring = g.input({1, 64}, "ring");
+    ring_store(g, {{scale(g, scale(g, x, 2), 3)}}, ring, 0);
+    CHECK(joins(g));
+    Graph state; // the same, but it begins with what it ends with
+    Tensor of = state.input({1, 64}, "ring");
+    ring_store(state, {{scale(state, scale(state, reshape(state, of, {64}), 2), 3)}}, of, 0);
+    CHECK_FALSE(joins(state));
+}
+
 TEST_CASE("a tensor larger than kernels can see is refused before there is a plan") {
     Environment limit("VKVAE_LIMIT_STORAGE_RANGE", "65536");
     std::unique_ptr<Device> device = Device::create(test_options());

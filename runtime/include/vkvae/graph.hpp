@@ -41,6 +41,7 @@ struct TensorInfo {
     bool external = false;         // lives outside the arena, across steps: inputs, parameters, statistics
     bool keep = false;             // readable after the step: never shares memory
     std::optional<float> constant; // all elements have this value; memory only if something reads it
+    bool uniform = false;          // all elements are one number, which only kernels know
     uint64_t bytes() const { return byte_count(shape, type); }
 };
 
@@ -85,10 +86,11 @@ using Tuning = std::map<std::string, std::string>;
 
 // An operation on single values v, which a kernel can apply to its results before it stores them; see Node::steps.
 struct Step {
-    enum Kind : uint32_t { none, activation, activation_gradient, add };
-    Kind kind = none;      // v = f(v), v = v f'(operand), v = v + operand
+    enum Kind : uint32_t { none, activation, activation_gradient, add, residual, scale };
+    Kind kind = none;      // v = f(v), f'(operand) v, v + operand, factor (f(v) - operand), operand[0] v
     uint32_t function = 0; // f: an Activation
-    Tensor operand;        // of the result's size
+    float factor = 1;      // of a residual: the gradient of many likelihoods, whose mean is f(v)
+    Tensor operand;        // of the result's size, or of one number for scale
     Tensor result;         // v after the step
     Tensor before;         // if given, v before the step is stored there
 };
@@ -173,6 +175,7 @@ class Graph {
     // Plan::write.
     Tensor input(Shape shape, std::string name, DType type = DType::f32);
     Tensor constant(float value, Shape shape);
+    void set_uniform(Tensor t) { tensors_[t.id].uniform = true; } // by the op that makes it so
     // The same bytes under another shape, from `offset` bytes on. Not differentiated: see ops.hpp's reshape.
     Tensor view(Tensor of, Shape shape, uint64_t offset = 0, std::string name = "");
     void add(Node node);
@@ -186,7 +189,7 @@ class Graph {
 
     // Adds the nodes that compute d sum(y * seed) / d wrt[i] and returns those gradients, f32 with wrt's shapes.
     // Without a seed y must be one element. Where into[i] is given the gradient is written there (an external tensor
-    // or a view of one). Several uses of a tensor accumulate in a fixed order. Errors: a node on the way that has no
+    // or a view of one; of a tensor that wrt names twice the first). Several uses accumulate in a fixed order. Errors: a node on the way that has no
     // adjoint.
     std::vector<Tensor> backward(Tensor y, std::span<const Tensor> wrt, std::span<const Tensor> into = {},
                                  Tensor seed = {});

@@ -64,6 +64,9 @@ struct Parameter {
     float gain = 1;
     float fill = 0;
     bool narrow = false; // only products read it: from its copy of 16 bits, if there is one
+    // Several parameters may be neighbouring columns of one matrix in memory, which one product takes then: the length of
+    // its rows, 0 for a parameter of its own, and the first of this one's columns. `offset` is of its first number.
+    int64_t row = 0, column = 0;
     int64_t count() const { return element_count(shape); }
 };
 
@@ -76,6 +79,9 @@ class Parameters {
     const std::vector<Parameter>& list() const { return list_; }
     int64_t count() const;  // numbers the model has
     int64_t padded() const { return padded_; } // length of the flat buffer: slices start at bindable offsets
+    // Views of a flat tensor (padded), one for each parameter, or of `narrow` for those that have their copy there. What are
+    // columns of one matrix share a view of it.
+    std::vector<Tensor> views(Graph& g, Tensor flat, Tensor narrow = {}) const;
     // training = false leaves out gradients and moments. All zero, but for the loss scale.
     void allocate(Device& device, bool training, DType precision = DType::f32);
     // Draws start values from Philox: the same on every device. What trains a Vae is the free initialise() below.
@@ -99,7 +105,7 @@ class Parameters {
     uint64_t bytes(bool training, DType precision) const;
 
   private:
-    std::vector<float> to_disk(const Parameter& p, std::span<const float> inside) const;
+    std::vector<float> read(const Parameter& p, Region region) const;
     void upload(uint64_t first, std::span<const float> weights);
     Device& device() const;
     Device* device_ = nullptr;
@@ -116,7 +122,7 @@ class Parameters {
 struct Likelihood {
     const char* name;
     bool has_sigma;
-    // -scale log p(x|z) of each sample: x, prediction (N, pixels) -> (N).
+    // -scale log p(x|z) in parts of each sample: x, prediction (N, pixels) -> (N, C).
     Tensor (*nll)(Graph& g, Tensor x, Tensor prediction, Tensor log_sigma, float scale);
     // The mean of p(x|z) in the data's range.
     Tensor (*mean)(Graph& g, Tensor prediction);
@@ -129,7 +135,7 @@ const Likelihood& find_likelihood(const std::string& name); // errors: Status::d
 // p(z). sample() is what decoders are fed with.
 struct Prior {
     const char* name;
-    Rsample (*posterior_sample)(Graph& g, Tensor mu, Tensor logvar, Tensor eps, KlEstimate kl);
+    Rsample (*posterior_sample)(Graph& g, Tensor moments, Tensor eps, KlEstimate kl);
     Tensor (*sample)(Graph& g, int64_t n, int64_t latent);
 };
 const Prior& standard_normal();
@@ -141,15 +147,11 @@ struct Weights {
     std::vector<Tensor> tensors; // one for each Parameter
 };
 
-struct Posterior {
-    Tensor mu, logvar; // (N, D)
-};
-
 struct Elbo {
     Tensor loss, nll, kl;    // (1): means over the batch; loss = nll + beta kl
     Tensor kl_dims;          // (D): the parts of kl
+    Tensor moments;          // (N, 2 D): of q(z|x), mu and after it logvar
     Tensor z, prediction;    // (N, D), (N, pixels)
-    Posterior q;
 };
 
 class Vae {
@@ -162,10 +164,11 @@ class Vae {
 
     // Graph builders. x is (N, pixels), rows in (H, W, C) order.
     Weights add_weights(Graph& g, DType precision = DType::f32) const;
-    Posterior encode(Graph& g, const Weights& w, Tensor x) const;
+    Tensor encode(Graph& g, const Weights& w, Tensor x) const; // (N, 2 D): mu and after it logvar of q(z|x)
     Tensor decode(Graph& g, const Weights& w, Tensor z) const; // (N, pixels): what the likelihood takes
     Tensor mean(Graph& g, Tensor prediction) const;            // of p(x|z), in [0,1] for images
     Tensor nll(Graph& g, const Weights& w, Tensor x, Tensor prediction, float scale) const; // (N)
+    Tensor nll_parts(Graph& g, const Weights& w, Tensor x, Tensor prediction, float scale) const; // (N, C), see ops.hpp
     // eps (N, D) is drawn inside unless given.
     Elbo elbo(Graph& g, const Weights& w, Tensor x, Tensor eps = {}) const;
 
