@@ -352,7 +352,7 @@ void run(int argc, char** argv) {
     lower_each(shuffle_tiles(), shuffle_candidates(caps, 1024, 1024, false), products(DType::f32));
     lower_each(narrow_tiles(), narrow_candidates(caps, 65536, 3, false), pictures());
     for (const Shader& shader : all_shaders())
-        if (!for_cpus_only(shader.name) && !reflect(shader).uses_coopmat &&
+        if (!for_cpus_only(shader.name) && !reflect(shader).uses_subgroup &&
             std::none_of(dispatches.begin(), dispatches.end(), [&](auto& d) {
                 return std::string(d.shader.name) == shader.name;
             }))
