@@ -169,16 +169,23 @@ std::vector<Choice> choices(const Caps& caps, uint64_t m, uint64_t n, uint64_t k
         if (std::optional<Choice> forced = forced_choice(caps, n, reads))
             return {*forced};
     if (!caps.is_cpu()) {
-        for (const GemmTile& tile : tile_candidates(caps, m, n, splits))
+        std::vector<GemmTile> panels = tile_candidates(caps, m, n, splits);
+        for (const GemmTile& tile : panels)
             list.push_back(tile_choice(tile, reads));
-        // Two of another kind, then the first of what there was, as a tuner does not go far down the list; or that first.
+        // Two of a better kind, then the first of what there was, as a tuner does not go far down the list; or that first.
         auto add_kind = [&](auto kind, bool better, const auto& choice_of) {
             for (size_t i = 0; i < kind.size(); i++)
                 list.insert(list.begin() + std::ptrdiff_t(i < 2 && better ? i : i + 1), choice_of(kind[i]));
         };
-        // Only a tuner takes these so far: what compilers make of them is yet to be looked at.
-        add_kind(shuffle_candidates(caps, m, n, splits), false, [&](auto& t) { return shuffle_choice(caps, t, reads); });
-        add_kind(narrow_candidates(caps, m, n, splits), false, [&](auto& t) { return narrow_choice(t, n, reads); });
+        auto cheaper = [&](const auto& kind) {
+            return !kind.empty() && tile_cost(caps, kind[0], m, n, splits) < tile_cost(caps, panels[0], m, n, splits);
+        };
+        // By single numbers, as sums over rows read A, shuffles take as many instructions as panels.
+        bool quads = reads.a == Read::along_k && reads.b != Read::single;
+        std::vector<ShuffleTile> shuffles = shuffle_candidates(caps, m, n, splits);
+        add_kind(shuffles, quads && cheaper(shuffles), [&](auto& t) { return shuffle_choice(caps, t, reads); });
+        std::vector<NarrowTile> narrow = narrow_candidates(caps, m, n, splits);
+        add_kind(narrow, cheaper(narrow), [&](auto& t) { return narrow_choice(t, n, reads); });
         if (reads.f16 && prefers_coopmat(caps))
             add_kind(coopmat_candidates(caps, m, n, splits), true,
                      [&](auto& t) { return coopmat_choice(caps, t, reads); });

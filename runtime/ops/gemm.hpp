@@ -82,6 +82,11 @@ std::vector<CoopmatTile> coopmat_candidates(const Caps& caps, uint64_t m, uint64
 std::vector<ShuffleTile> shuffle_candidates(const Caps& caps, uint64_t m, uint64_t n, bool splits);
 std::vector<NarrowTile> narrow_candidates(const Caps& caps, uint64_t m, uint64_t n, bool splits);
 
+// Time of C (m, n) on the busiest core, in multiply-adds, to compare tiles of these kinds.
+double tile_cost(const Caps& caps, const GemmTile& tile, uint64_t m, uint64_t n, bool splits);
+double tile_cost(const Caps& caps, const ShuffleTile& tile, uint64_t m, uint64_t n, bool splits);
+double tile_cost(const Caps& caps, const NarrowTile& tile, uint64_t m, uint64_t n, bool splits);
+
 // Whether the device can run it at all.
 bool tile_fits(const Caps& caps, const GemmTile& tile);
 bool tile_fits(const Caps& caps, const CoopmatTile& tile);

@@ -9,7 +9,7 @@ layout(constant_id = 1) const uint ROWS = 4;    // of a work item, a multiple of
 layout(constant_id = 2) const uint COLUMNS = 4; // of C, a multiple of 4 if four of B are read along n
 layout(constant_id = 3) const uint A_READ = 0;  // 0: one float at a time, else in vec4s
 layout(constant_id = 4) const uint B_READ = 0;
-layout(constant_id = 15) const uint TEAM = 4;   // 5 and 6 are the kernel's, 7 to 14 the epilogue's
+layout(constant_id = 15) const uint TEAM = 4;   // at least COLUMNS; 5 and 6 are the kernel's, 7 to 14 the epilogue's
 const uint TEAMS = ITEMS / TEAM;
 const bool A_FOURS_ALONG_M = A_READ != 0 && A_ALONG_M;
 const bool QUADS = A_READ != 0 && !A_ALONG_M; // four k are one step of the tap
@@ -101,24 +101,22 @@ void gemm(uint tile_m, uint tile_n, uint k_begin, uint k_end) {
         skip(mine, 4 * TEAM);
     }
 
-    // Row after row of each team: written by the mates, added and stored by the first items.
+    // Row after row of each team: written by the mates, added and stored by the first items, at most one sum by each. (A
+    // loop in here would keep Mesa's compilers from unrolling the one around it, and acc in memory.)
     const uint WIDTH = STORE_QUADS ? 4 : 1, ACROSS = COLUMNS / WIDTH;
     [[unroll]] for (uint r = 0; r < ROWS; r++) {
         [[unroll]] for (uint c = 0; c < COLUMNS; c++)
             shared_sums[r % 2 * SUMS_OF_ROW + (c * TEAM + mate) * STRIDE + team] = acc[r * COLUMNS + c];
         barrier();
-        [[dont_unroll]] for (uint i = item; i < TEAMS * ACROSS; i += ITEMS) {
-            uint m = m0 + row_in_tile(r, i / ACROSS), c = i % ACROSS * WIDTH, n = n0 + c;
-            if (m > m_last || n > n_last)
-                continue;
-            if (STORE_QUADS) {
-                vec4 four;
-                [[unroll]] for (uint e = 0; e < 4; e++)
-                    four[e] = sum_of_team(r % 2, c + e, i / ACROSS);
-                store_quad(c_row(m) + n, n, four);
-            } else {
-                store_one(c_row(m) + n, n, sum_of_team(r % 2, c, i / ACROSS));
-            }
+        uint from = item / ACROSS, c = item % ACROSS * WIDTH, m = m0 + row_in_tile(r, from), n = n0 + c;
+        bool stores = from < TEAMS && m <= m_last && n <= n_last;
+        if (stores && STORE_QUADS) {
+            vec4 four;
+            [[unroll]] for (uint e = 0; e < 4; e++)
+                four[e] = sum_of_team(r % 2, c + e, from);
+            store_quad(c_row(m) + n, n, four);
+        } else if (stores) {
+            store_one(c_row(m) + n, n, sum_of_team(r % 2, c, from));
         }
     }
     if (KEEP != KEEP_COLUMN_SUMS || tile_m != 0)

@@ -57,10 +57,8 @@ void gemm(uint tile_m, uint tile_n, uint k_begin, uint k_end) {
         barrier();
         if (PREFETCH && k0 + TILE_K < k_end)
             read_panels(k0 + TILE_K, k_end);
-        // One k at a time: unrolled, Intel's compiler keeps so many loads in flight that it halves the SIMD width. None
-        // past the end: the k of a picture's first layer, 27 to 48, are few panels.
-        uint k_here = min(TILE_K, k_end - k0);
-        [[dont_unroll]] for (uint k = 0; k < k_here; k++)
+        // One k at a time: unrolled, Intel's compiler keeps so many loads in flight that it halves the SIMD width.
+        [[dont_unroll]] for (uint k = 0; k < TILE_K; k++)
             [[unroll]] for (uint j = 0; j < QUADS; j++) {
                 uint at_b = k * B_STRIDE + my_n + j * 4 * ACROSS;
                 vec4 b = vec4(shared_b[at_b], shared_b[at_b + 1], shared_b[at_b + 2], shared_b[at_b + 3]);
