@@ -106,11 +106,13 @@ TEST_CASE("conv2d in every tile is the sum that the formula says") {
     }
 }
 
-TEST_CASE("convolutions in every tile of the kinds without panels are the sums that the formula says") {
+TEST_CASE("convolutions in tiles of the kinds without panels are the sums that the formula says") {
     size_t before = gemm_tiles().size() + coopmat_tiles().size(), shuffles = shuffle_tiles().size();
     const Caps& caps = test_device().caps();
     for (size_t i = 0; i < shuffles + narrow_tiles().size(); i++) {
         bool narrow = i >= shuffles;
+        if (i % shuffles == 1 || i % shuffles == 2) // two of each kind will do: matmul's test has the others
+            continue;
         if (!(narrow ? tile_fits(caps, narrow_tiles()[i - shuffles]) : tile_fits(caps, shuffle_tiles()[i])))
             continue;
         INFO("tile ", before + i + 1);
