@@ -76,7 +76,7 @@ constexpr ShuffleTile kShuffleTiles[] = {
     {8, 4, 8},  {8, 4, 1},
 };
 
-constexpr NarrowTile kNarrowTiles[] = {{128, 4, 4}, {64, 4, 4}, {64, 16, 4}, {128, 4, 8}};
+constexpr NarrowTile kNarrowTiles[] = {{128, 4, 4}, {64, 4, 4}, {64, 16, 4}};
 constexpr uint32_t kMostNarrow = 4; // columns
 static_assert(std::all_of(std::begin(kNarrowTiles), std::end(kNarrowTiles), [](const NarrowTile& t) {
     return t.team >= kMostNarrow; // so that there is an item for each sum of a row
@@ -161,12 +161,11 @@ bool tile_fits(const Caps& caps, const NarrowTile& t) {
     return t.items <= caps.max_invocations && t.shared_bytes() <= caps.max_shared_bytes;
 }
 
-// Eight rows save a fifth of the instructions and take the registers of half the warps: for a tuner to try.
 std::vector<NarrowTile> narrow_candidates(const Caps& caps, uint64_t m, uint64_t n, bool splits) {
     if (n > kMostNarrow)
         return {};
     return sorted(narrow_tiles(), [&](const NarrowTile& t) { return tile_fits(caps, t); },
-                  [&](const NarrowTile& t) { return std::pair(t.rows > 4, tile_cost(caps, t, m, n, splits)); });
+                  [&](const NarrowTile& t) { return tile_cost(caps, t, m, n, splits); });
 }
 
 uint32_t CoopmatTile::shared_bytes(const Caps& caps) const {
