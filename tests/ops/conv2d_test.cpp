@@ -111,7 +111,7 @@ TEST_CASE("convolutions in tiles of the kinds without panels are the sums that t
     const Caps& caps = test_device().caps();
     for (size_t i = 0; i < shuffles + narrow_tiles().size(); i++) {
         bool narrow = i >= shuffles;
-        if (i % shuffles == 1 || i % shuffles == 2) // two of each kind will do: matmul's test has the others
+        if (!narrow && i % 3 != 0) // the largest and the smallest will do: matmul's test has the others
             continue;
         if (!(narrow ? tile_fits(caps, narrow_tiles()[i - shuffles]) : tile_fits(caps, shuffle_tiles()[i])))
             continue;
