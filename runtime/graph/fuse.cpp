@@ -18,7 +18,8 @@ constexpr size_t kMostSteps = 2; // bindings of shaders/common/epilogue.glsl
 
 class Fuser {
   public:
-    explicit Fuser(const Graph& graph) : tensors_(graph.tensors()), nodes_(graph.nodes()), gone_(nodes_.size()) {}
+    Fuser(const Graph& graph, Lowering* lowering)
+        : tensors_(graph.tensors()), nodes_(graph.nodes()), gone_(nodes_.size()), lowering_(lowering) {}
 
     std::vector<Node> run() {
         independent_first();
@@ -100,12 +101,19 @@ class Fuser {
                     return false; // one value on the way can be stored
             step.before = value;
         }
+        if (!wanted(nodes_[i], nodes_[at]))
+            return false;
         nodes_[i].out.push_back(step.result);
         if (step.operand)
             nodes_[i].in.push_back(step.operand);
         nodes_[i].steps.push_back(step);
         gone_[at] = true;
         return true;
+    }
+    // One decision for each pair of operations and shape of the result.
+    bool wanted(const Node& node, const Node& step) const {
+        return !lowering_ || lowering_->decide(concat_text("fuse ", node.op, "+", step.op),
+                                               to_text(tensors_[step.out[0].id].shape), {"on", "off"}) == 0;
     }
     // Whether the step of node j on `value` can be done where node i computes the value.
     bool movable(size_t i, size_t j, Tensor value, const Step& step) const {
@@ -126,10 +134,13 @@ class Fuser {
     const std::vector<TensorInfo>& tensors_;
     std::vector<Node> nodes_;
     std::vector<bool> gone_;
+    Lowering* lowering_;
 };
 
 } // namespace
 
-std::vector<Node> fuse_nodes(const Graph& graph) { return Fuser(graph).run(); }
+std::vector<Node> fuse_nodes(const Graph& graph, Lowering* lowering, DType precision) {
+    return Fuser(graph, is_16_bit(precision) ? nullptr : lowering).run();
+}
 
 } // namespace vkvae

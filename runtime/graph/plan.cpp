@@ -19,7 +19,7 @@ Plan::Plan(Device& device, const Graph& graph, PlanOptions options) : state_(std
     s.options = options;
     Lowering lowering(device.caps(), graph);
     lowering.tuning = options.tuning;
-    std::vector<Node> nodes = options.fuse ? fuse_nodes(graph) : graph.nodes();
+    std::vector<Node> nodes = options.fuse ? fuse_nodes(graph, &lowering, options.precision) : graph.nodes();
     choose_types(nodes, lowering.tensors, options.precision);
     for (const Node& node : nodes) {
         try {
@@ -33,6 +33,8 @@ Plan::Plan(Device& device, const Graph& graph, PlanOptions options) : state_(std
     s.tensors = std::move(lowering.tensors);
     s.dispatches = std::move(lowering.dispatches);
     s.choices = std::move(lowering.choices);
+    s.decisions = std::move(lowering.decisions);
+    s.chosen = std::move(lowering.chosen);
     s.lay_out();
 }
 
@@ -89,39 +91,11 @@ void Plan::State::lay_out() {
         arena_offset[storages[i]] = arena_layout.offsets[i];
     memory.arena = arena_layout.bytes;
     memory.live = arena_layout.live;
-    joins_next = levels > 1 && !conflict(levels - 1, 0, interfaces);
 
     places.resize(tensors.size());
     ring_stride = round_up(sizeof(StepParams), device.caps().uniform_align);
     memory.rings = ring_stride * options.max_steps;
     own_layout();
-}
-
-// Whether a kernel of one level writes bytes that one of the other touches, where tensors lie in memory.
-bool Plan::State::conflict(size_t a, size_t b, std::span<const ShaderInterface> interfaces) const {
-    struct Range {
-        uint32_t storage; // of an external tensor, ~0 in the arena
-        uint64_t begin, end;
-        bool write;
-    };
-    auto ranges = [&](size_t level) {
-        std::vector<Range> all;
-        for (uint32_t at = schedule.level_begin[level]; at < schedule.level_begin[level + 1]; at++) {
-            uint32_t i = schedule.order[at];
-            for (size_t k = 0; k < dispatches[i].buffers.size(); k++) {
-                const TensorInfo& t = tensors[dispatches[i].buffers[k].id];
-                bool inside = in_arena(t);
-                uint64_t begin = t.offset + (inside ? arena_offset[t.storage.id] : 0);
-                all.push_back({inside ? ~0u : t.storage.id, begin, begin + t.bytes(), interfaces[i].bindings[k].writes});
-            }
-        }
-        return all;
-    };
-    for (const Range& x : ranges(a))
-        for (const Range& y : ranges(b))
-            if (x.storage == y.storage && x.begin < y.end && y.begin < x.end && (x.write || y.write))
-                return true;
-    return false;
 }
 
 // Room for the external tensors that nobody bound and that a kernel touches.
@@ -291,7 +265,9 @@ std::map<std::string, double> Plan::product_ms() {
     return times;
 }
 
-const std::map<std::string, std::vector<std::string>>& Plan::choices() const { return state_->choices; }
+const Choices& Plan::choices() const { return state_->choices; }
+const std::map<std::string, Choices>& Plan::decisions() const { return state_->decisions; }
+const Tuning& Plan::chosen() const { return state_->chosen; }
 
 Plan::Footprint Plan::memory() const { return state_->memory; }
 size_t Plan::dispatch_count() const { return state_->dispatches.size(); }

@@ -28,10 +28,13 @@ struct Gemm {
     std::array<uint32_t, 3> groups = {1, 1, 1};
 };
 
-// For C (m, n) = sum over k: all that can do it, the one to take unless measurements say otherwise first. With may_split,
-// long sums that leave the device idle are split into slices of k: always the same for one shape, whatever the tile.
-std::vector<Gemm> gemm_candidates(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, GemmReads reads, bool may_split);
-// Of those the one that the Lowering's Tuning says, or the first. `name`: of the kernel.
+// For C (m, n) = sum over k: all that can do it, the one to take unless measurements say otherwise first. may_split: k
+// may be split, and here it is, into `slices`, one of slice_counts(): the same for all of them, whatever the tile.
+std::vector<Gemm> gemm_candidates(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, GemmReads reads, bool may_split,
+                                  uint64_t slices = 1);
+// Into how many slices of k a product can be split: first so many that the device is busy, then neighbours of that.
+std::vector<uint64_t> slice_counts(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, GemmReads reads);
+// Of all those what the Lowering's Tuning says, or the first. `name`: of the kernel.
 Gemm choose_gemm(Lowering& l, const char* name, uint64_t m, uint64_t n, uint64_t k, GemmReads reads, bool may_split);
 
 // ---- The tiles that there are, and which of them suit a device: gemm_tiles.cpp. Caps::gemm_tile numbers them from 1 on,

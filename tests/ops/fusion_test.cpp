@@ -133,6 +133,8 @@ OpCase last_layer(int64_t rows, int64_t inner, int64_t width, bool bernoulli, Se
 // relu and leaky_relu have kinks, where differences are no gradient: their steps are those of the others.
 const Activation kSmooth[] = {Activation::elu,     Activation::silu, Activation::gelu,
                               Activation::sigmoid, Activation::tanh, Activation::softplus};
+// One whose derivative is computed from its input, and one from its output.
+const Activation kBoth[] = {Activation::silu, Activation::tanh};
 
 size_t dispatches(const OpCase& c, bool fuse) {
     OpGraph g(c);
@@ -144,9 +146,10 @@ size_t dispatches(const OpCase& c, bool fuse) {
 } // namespace
 
 TEST_CASE("products with activations, their gradients and residual sums are the same with and without fusion") {
-    for (Activation activation : kSmooth) {
+    for (Activation activation : kSmooth)
         check(residual_mlp(7, 12, activation)); // rows of whole vec4s
-        check(residual_mlp(5, 7, activation));  // others
+    for (Activation activation : kBoth) {
+        check(residual_mlp(5, 7, activation)); // others
         check(conv_chain(4, 8, activation));
         check(conv_chain(3, 5, activation));
     }
@@ -155,7 +158,7 @@ TEST_CASE("products with activations, their gradients and residual sums are the 
 }
 
 TEST_CASE("norms with activations, their gradients and residual sums are the same with and without fusion") {
-    for (Activation activation : kSmooth) {
+    for (Activation activation : kBoth) {
         check(residual_norms({2, 3, 3, 8}, 2, activation)); // whole vec4s
         check(residual_norms({2, 3, 3, 6}, 3, activation)); // others
     }

@@ -202,9 +202,12 @@ struct DataView {
 // Blocks; `parameters` must be allocated. Errors: Status::data if the data do not fit the model.
 void initialise(Parameters& parameters, const Vae& vae, const DataView& data, uint64_t seed);
 
-// Where a product's kernel comes from: the first that suits the device; what earlier measurements say, if there were any;
-// or measurements of this graph now, some seconds or up to ten minutes of them, which are kept for later. They run the
-// model with the parameters as they are, and change nothing.
+// Where kernels of products, fusions and the slices of long sums come from: what suits the device by rule; what earlier
+// measurements say, if there were any; or measurements of this graph now, some seconds or up to ten minutes of them,
+// which are kept for later. They run the model with the parameters as they are, and change nothing.
+//
+// With the same choices, training gives the same bytes on one device and driver. The rule's are always the same; others
+// may add in another order. To go on exactly with a run that was not `off`, keep its Trainer::tuning().
 enum class Autotune { off, cached, quick, full };
 
 struct TrainOptions {
@@ -219,6 +222,7 @@ struct TrainOptions {
     DType precision = DType::f32;       // f16, bf16: mixed; that of the Parameters. See mixed_precision()
     uint32_t max_steps = 256;           // most steps in one submission
     Autotune autotune = Autotune::cached;
+    std::optional<Tuning> tuning;       // if given, these choices, and nothing is read or measured
     double submit_seconds = 0.1;        // of device time that a submission is sized to take
 };
 
@@ -250,7 +254,9 @@ class Trainer {
     std::vector<KernelTime> profile_step(StepStats* stats = nullptr);
     const Plan& plan() const;
     const TuneReport& tuned() const; // what Autotune::quick or full has found
+    const Tuning& tuning() const;    // what is not by rule: given as TrainOptions::tuning, it makes the same Trainer
     bool data_resident() const;
+    double device_seconds() const; // spent on all submissions of run(), by the device's clock; 0 where it has none
 
   private:
     struct State;
