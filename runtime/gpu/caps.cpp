@@ -222,8 +222,10 @@ Caps read_caps(const Functions& fn, VkPhysicalDevice device, uint32_t instance_v
         f16.shaderFloat16 && caps.subgroup_size_control)
         caps.coopmat_shape = find_coopmat_shape(fn, device);
     caps.coopmat = caps.coopmat_shape[0] != 0;
-    // Intel's compiler has matrices in the narrowest subgroups only, and says nowhere that it does.
-    caps.coopmat_lanes = caps.vendor_id == 0x8086 ? sizes.minSubgroupSize : caps.subgroup_size;
+    // Intel reports the widest. Its compiler has matrices in the narrowest only, and says nowhere that it does; and the
+    // fewer lanes a subgroup has, the more registers has each.
+    if (caps.vendor_id == 0x8086 && caps.subgroup_size_control)
+        caps.subgroup_size = sizes.minSubgroupSize;
     // A kernel that relies on the subgroup's size may only run where that size is certain: pinned by size control,
     // or the only one there is. Intel reports 32 and compiles SIMD16 otherwise.
     bool size_certain = caps.subgroup_size_control || caps.is_cpu() ||

@@ -117,7 +117,7 @@ void compile(const Functions& fn, VkDevice device, VkPipelineCache cache, const 
     info.stage.pSpecializationInfo = &specialization;
     VkPipelineShaderStageRequiredSubgroupSizeCreateInfo size = {
         VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO};
-    size.requiredSubgroupSize = made.kernel->interface.uses_coopmat ? caps.coopmat_lanes : caps.subgroup_size;
+    size.requiredSubgroupSize = caps.subgroup_size;
     if (made.kernel->interface.uses_subgroup && caps.subgroup_size_control) {
         info.stage.pNext = &size;
         info.stage.flags = VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT;

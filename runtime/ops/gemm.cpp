@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
 #include <optional>
 
 namespace vkvae {
@@ -88,58 +87,6 @@ Choice choose_plain(const Caps& caps, uint64_t m, uint64_t n) {
     return {gemm, 256, 16};
 }
 
-// With and without prefetch each. Items: 256, or as many as a narrow tile has.
-constexpr GemmTile kTiles[] = {
-    {128, 128, 16, 8, 8, false}, {128, 128, 16, 8, 8, true}, // the least traffic, where registers allow it
-    {128, 64, 16, 8, 4, false},  {128, 64, 16, 8, 4, true},
-    {64, 64, 16, 8, 4, false},   {64, 64, 16, 8, 4, true}, // the same for more workgroups, of 128 items
-    {64, 64, 16, 4, 4, false},   {64, 64, 16, 4, 4, true},
-    {32, 32, 16, 4, 4, false},   {32, 32, 16, 4, 4, true},
-    {16, 16, 16, 4, 4, false},   {16, 16, 16, 4, 4, true}, // 16 items, part of a subgroup: for what fits nothing else
-    {16, 64, 16, 4, 4, false},   {16, 64, 16, 4, 4, true}, // few rows: small batches
-    {128, 16, 16, 4, 4, false},  {128, 16, 16, 4, 4, true}, // few columns: latents, pictures
-    {128, 8, 8, 4, 4, false},    {128, 8, 8, 4, 4, true},
-};
-
-// At most four loads of each panel by an item, as gemm_panels.glsl has it, and an item for each sum of a column.
-static_assert(std::all_of(std::begin(kTiles), std::end(kTiles), [](const GemmTile& t) {
-    return t.m * t.k <= 16 * t.items() && t.n * t.k <= 16 * t.items() && t.n <= t.items();
-}));
-
-// What is known of compilers and chips without running anything on them: tools/cross_vendor/README.md.
-struct TileTraits {
-    uint32_t most_sums; // of a work item: more would spill, or run at a narrower SIMD width
-    bool prefetch;
-    uint64_t cores;     // to keep busy: a guess, as Vulkan does not tell
-};
-TileTraits tile_traits(const Caps& caps) {
-    uint64_t cores = caps.type == VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU ? 8 : 64;
-    switch (caps.vendor_id) {
-    case 0x1002: // AMD
-        return {64, true, cores}; // prefetch costs no registers that would hold another wave
-    case 0x10de: // NVIDIA
-        return {32, false, cores}; // prefetch would cost a quarter of the warps
-    default: // Intel and all others: 16 is what costs nobody anything
-        return {16, false, cores};
-    }
-}
-
-bool tile_fits(const Caps& caps, const GemmTile& tile) {
-    return tile.items() <= caps.max_invocations && tile.shared_bytes() <= caps.max_shared_bytes;
-}
-
-// Time of the product on the busiest core, in multiply-adds. Each costs 1, its loads from shared memory, and its share
-// of the panels' loads from the cache, where a float costs as much as 8 multiply-adds. A core that has fewer work items
-// than 256 waits for memory. Sums that may be split along k fill the cores in any case.
-double tile_cost(const GemmTile& tile, uint64_t m, uint64_t n, uint64_t cores, bool splits) {
-    double tiles = double(divide_up(m, tile.m)) * double(divide_up(n, tile.n));
-    double on_core = splits ? std::max(tiles / double(cores), 1.0) : std::ceil(tiles / double(cores));
-    double each = 1 + 2.0 / tile.rows + 2.0 / tile.columns + 8.0 / tile.m + 8.0 / tile.n;
-    double waiting = std::max(1.0, 256 / (on_core * tile.items()));
-    double work = splits ? tiles / double(cores) : on_core;
-    return work * tile.m * tile.n * each * waiting;
-}
-
 Choice tile_choice(const GemmTile& tile, GemmReads reads) {
     Gemm gemm;
     gemm.tile = concat_text(tile.m, "x", tile.n, "x", tile.k, "/", tile.rows, "x", tile.columns,
@@ -150,46 +97,6 @@ Choice tile_choice(const GemmTile& tile, GemmReads reads) {
     gemm.tile_m = tile.m;
     gemm.tile_n = tile.n;
     return {gemm, 256, 16};
-}
-
-// Matrices of 8 or 16 rows and columns make up any of these. Each subgroup size has its own: an item reads at most four
-// fours of each panel.
-constexpr CoopmatTile kCoopmatTiles[] = {
-    {128, 128, 32, 64, 32, false}, {128, 128, 32, 64, 32, true}, // 8 subgroups
-    {64, 64, 32, 32, 32, false},   {64, 64, 32, 32, 32, true},
-    {64, 64, 32, 16, 16, false},   {64, 64, 32, 16, 16, true}, // 16, of 8 lanes
-    {128, 32, 32, 32, 16, false},  {128, 32, 32, 32, 16, true}, // few columns
-    {32, 128, 32, 16, 32, false},  {32, 128, 32, 16, 32, true}, // few rows
-    {64, 32, 16, 16, 16, false},   {64, 32, 16, 16, 16, true},
-    {32, 32, 32, 16, 16, false},   {32, 32, 32, 16, 16, true},
-    {32, 32, 16, 16, 16, false},   {32, 32, 16, 16, 16, true},
-};
-
-// What gemm_coopmat.glsl asks of a device. Intel's of 8 lanes are left out: most have no units for matrices and offer them
-// all the same, and the compiler spills these kernels (tools/cross_vendor/README.md).
-bool has_coopmat(const Caps& caps) {
-    uint32_t lanes = caps.coopmat_lanes;
-    bool known_size = lanes == 8 || lanes == 16 || lanes == 32 || lanes == 64;
-    return caps.coopmat && known_size && (caps.vendor_id != 0x8086 || lanes > 8) &&
-           caps.coopmat_shape[0] * caps.coopmat_shape[1] >= 4 * lanes;
-}
-
-bool coopmat_fits(const Caps& caps, const CoopmatTile& tile) {
-    uint64_t items = tile.items(caps), most = std::min<uint64_t>(512, caps.max_invocations);
-    bool spills = caps.vendor_id == 0x8086 && tile.prefetch && tile.k > 16; // where a panel is read by single numbers
-    return has_coopmat(caps) && !spills && items <= most && tile.shared_bytes(caps) <= caps.max_shared_bytes &&
-           tile.m * tile.k <= 16 * items && tile.n * tile.k <= 16 * items;
-}
-
-// As tile_cost. Matrix units take an eighth of the time for a multiply-add, so reading is what counts: from shared memory
-// for each subgroup, from the cache for all.
-double coopmat_cost(const Caps& caps, const CoopmatTile& tile, uint64_t m, uint64_t n, uint64_t cores, bool splits) {
-    double tiles = double(divide_up(m, tile.m)) * double(divide_up(n, tile.n));
-    double on_core = splits ? std::max(tiles / double(cores), 1.0) : std::ceil(tiles / double(cores));
-    double each = 0.125 + 1.0 / tile.sub_m + 1.0 / tile.sub_n + 4.0 / tile.m + 4.0 / tile.n;
-    double waiting = std::max(1.0, 256 / (on_core * tile.items(caps)));
-    double work = splits ? tiles / double(cores) : on_core;
-    return work * tile.m * tile.n * each * waiting;
 }
 
 Choice coopmat_choice(const Caps& caps, const CoopmatTile& tile, GemmReads reads) {
@@ -205,35 +112,83 @@ Choice coopmat_choice(const Caps& caps, const CoopmatTile& tile, GemmReads reads
     return {gemm, 256, 32};
 }
 
+Choice shuffle_choice(const Caps& caps, const ShuffleTile& tile, GemmReads reads) {
+    uint32_t lanes = caps.subgroup_size;
+    if (reads.a == Read::along_side && tile.rows % (4 * lanes) != 0)
+        reads.a = Read::single;
+    Gemm gemm;
+    gemm.tile = concat_text("shuffle ", tile.rows, "x", tile.columns, " by ", tile.subgroups);
+    gemm.suffix = "_shuffle";
+    gemm.constants = {lanes * tile.subgroups, tile.rows, tile.columns, uint32_t(reads.a), uint32_t(reads.b)};
+    gemm.more_constants = {false, tile.subgroups};
+    gemm.tile_m = tile.rows * tile.subgroups;
+    gemm.tile_n = lanes * tile.columns;
+    return {gemm, 256, 16};
+}
+
+Choice narrow_choice(const NarrowTile& tile, uint64_t n, GemmReads reads) {
+    uint32_t columns = tile.columns(n);
+    if (reads.b == Read::along_side && columns % 4 != 0)
+        reads.b = Read::single;
+    Gemm gemm;
+    gemm.tile = concat_text("narrow ", tile.rows, "x", columns, " in ", tile.items, " by ", tile.team);
+    gemm.suffix = "_narrow";
+    gemm.constants = {tile.items, tile.rows, columns, reads.a != Read::single, reads.b != Read::single};
+    gemm.more_constants = {tile.team};
+    gemm.tile_m = tile.m();
+    gemm.tile_n = columns;
+    gemm.stores_quads = columns % 4 == 0;
+    return {gemm, 256, 16};
+}
+
 // The one tile that VKVAE_GEMM_TILE names; none for a product that does not take it.
-std::optional<Choice> forced_choice(const Caps& caps, GemmReads reads) {
-    uint64_t number = caps.gemm_tile, first = std::size(kTiles);
-    require(number <= first + std::size(kCoopmatTiles), "there is no tile ", number);
-    if (number <= first) {
-        require(tile_fits(caps, kTiles[number - 1]), "tile ", number, " is too large for the device");
-        return tile_choice(kTiles[number - 1], reads);
-    }
-    const CoopmatTile& tile = kCoopmatTiles[number - first - 1];
-    require(coopmat_fits(caps, tile), "tile ", number, " is not for the device's matrices");
-    if (!reads.f16)
-        return {};
-    return coopmat_choice(caps, tile, reads);
+std::optional<Choice> forced_choice(const Caps& caps, uint64_t n, GemmReads reads) {
+    size_t number = caps.gemm_tile - 1;
+    auto named = [&](auto tiles) { // whether `number` is one of these; else it counts from the next ones on
+        if (number >= tiles.size()) {
+            number -= tiles.size();
+            return false;
+        }
+        require(tile_fits(caps, tiles[number]), "tile ", caps.gemm_tile, " is not for this device");
+        return true;
+    };
+    if (named(gemm_tiles()))
+        return tile_choice(gemm_tiles()[number], reads);
+    if (named(coopmat_tiles()))
+        return reads.f16 ? std::optional(coopmat_choice(caps, coopmat_tiles()[number], reads)) : std::nullopt;
+    if (named(shuffle_tiles()))
+        return shuffle_choice(caps, shuffle_tiles()[number], reads);
+    if (named(narrow_tiles()))
+        return narrow_choice(narrow_tiles()[number], n, reads);
+    fail(Status::usage, "there is no tile ", caps.gemm_tile);
 }
 
 std::vector<Choice> choices(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, GemmReads reads, bool splits) {
     std::vector<Choice> list;
     if (caps.gemm_tile)
-        if (std::optional<Choice> forced = forced_choice(caps, reads))
+        if (std::optional<Choice> forced = forced_choice(caps, n, reads))
             return {*forced};
     if (!caps.is_cpu()) {
-        for (const GemmTile& tile : tile_candidates(caps, m, n, splits))
+        std::vector<GemmTile> panels = tile_candidates(caps, m, n, splits);
+        for (const GemmTile& tile : panels)
             list.push_back(tile_choice(tile, reads));
-        std::vector<CoopmatTile> matrices;
+        // Two of a better kind, then the first of what there was, as a tuner does not go far down the list; or that first.
+        auto add_kind = [&](auto kind, bool better, const auto& choice_of) {
+            for (size_t i = 0; i < kind.size(); i++)
+                list.insert(list.begin() + std::ptrdiff_t(i < 2 && better ? i : i + 1), choice_of(kind[i]));
+        };
+        auto cheaper = [&](const auto& kind) {
+            return !kind.empty() && tile_cost(caps, kind[0], m, n, splits) < tile_cost(caps, panels[0], m, n, splits);
+        };
+        // By single numbers, as sums over rows read A, shuffles take as many instructions as panels.
+        bool quads = reads.a == Read::along_k && reads.b != Read::single;
+        std::vector<ShuffleTile> shuffles = shuffle_candidates(caps, m, n, splits);
+        add_kind(shuffles, quads && cheaper(shuffles), [&](auto& t) { return shuffle_choice(caps, t, reads); });
+        std::vector<NarrowTile> narrow = narrow_candidates(caps, m, n, splits);
+        add_kind(narrow, cheaper(narrow), [&](auto& t) { return narrow_choice(t, n, reads); });
         if (reads.f16 && prefers_coopmat(caps))
-            matrices = coopmat_candidates(caps, m, n, splits);
-        // Two of these, then the first without them, as a tuner does not go far down the list.
-        for (size_t i = 0; i < matrices.size(); i++)
-            list.insert(list.begin() + std::ptrdiff_t(i < 2 ? i : i + 1), coopmat_choice(caps, matrices[i], reads));
+            add_kind(coopmat_candidates(caps, m, n, splits), true,
+                     [&](auto& t) { return coopmat_choice(caps, t, reads); });
     } else if (use_subgroup_driver(caps)) {
         SubgroupTile first = subgroup_tile(caps.subgroup_size, m, n, k);
         list.push_back(subgroup_choice(caps, first, reads));
@@ -254,45 +209,6 @@ std::vector<Choice> choices(const Caps& caps, uint64_t m, uint64_t n, uint64_t k
 }
 
 } // namespace
-
-std::span<const GemmTile> gemm_tiles() { return kTiles; }
-
-std::vector<GemmTile> tile_candidates(const Caps& caps, uint64_t m, uint64_t n, bool splits) {
-    TileTraits traits = tile_traits(caps);
-    std::vector<GemmTile> tiles;
-    for (const GemmTile& tile : kTiles)
-        if (tile_fits(caps, tile) && tile.rows * tile.columns <= traits.most_sums)
-            tiles.push_back(tile);
-    auto key = [&](const GemmTile& tile) {
-        return std::pair(tile_cost(tile, m, n, traits.cores, splits), tile.prefetch != traits.prefetch);
-    };
-    std::stable_sort(tiles.begin(), tiles.end(), [&](auto& x, auto& y) { return key(x) < key(y); });
-    return tiles;
-}
-
-uint32_t CoopmatTile::shared_bytes(const Caps& caps) const {
-    uint32_t a = std::max(m * (k + 8), k * (m + 8)), b = std::max(n * (k + 8), k * (n + 8)); // with 16 bytes more a line
-    return 2 * (a + b) + 4 * subgroups() * caps.coopmat_shape[0] * caps.coopmat_shape[1];
-}
-
-std::span<const CoopmatTile> coopmat_tiles() { return kCoopmatTiles; }
-
-// CPUs offer matrices too, but have nothing that is made for them: slower than the subgroup driver.
-bool prefers_coopmat(const Caps& caps) { return has_coopmat(caps) && !caps.is_cpu(); }
-
-std::vector<CoopmatTile> coopmat_candidates(const Caps& caps, uint64_t m, uint64_t n, bool splits) {
-    TileTraits traits = tile_traits(caps);
-    std::vector<CoopmatTile> tiles;
-    for (const CoopmatTile& tile : kCoopmatTiles)
-        if (coopmat_fits(caps, tile))
-            tiles.push_back(tile);
-    // With prefetch first: what is read ahead is few registers in f16, and matrix units wait for it more than others.
-    auto key = [&](const CoopmatTile& tile) {
-        return std::pair(coopmat_cost(caps, tile, m, n, traits.cores, splits), !tile.prefetch);
-    };
-    std::stable_sort(tiles.begin(), tiles.end(), [&](auto& x, auto& y) { return key(x) < key(y); });
-    return tiles;
-}
 
 bool reads_f16(const Lowering& l, Tensor a, Tensor b) {
     DType x = l.type(a), y = l.type(b);

@@ -18,7 +18,7 @@ struct GemmReads {
 
 struct Gemm {
     std::string tile;                // its name, for Tuning
-    std::string suffix;              // "_subgroup", "_plain", "_tile" or "_coopmat"
+    std::string suffix;              // of the kernel's name: "_tile", "_narrow", "_shuffle", "_coopmat", "_subgroup" or "_plain"
     // Specialization constants 0 to 4 and from 15 on; 5 and 6 are the kernel's own, 7 to 14 the epilogue's.
     std::vector<uint32_t> constants, more_constants;
     std::vector<uint32_t> texels;    // of the bindings 0 (A) and 1 (B), if they are texel buffers
@@ -37,6 +37,9 @@ std::vector<uint64_t> slice_counts(const Caps& caps, uint64_t m, uint64_t n, uin
 // Of all those what the Lowering's Tuning says, or the first. `name`: of the kernel.
 Gemm choose_gemm(Lowering& l, const char* name, uint64_t m, uint64_t n, uint64_t k, GemmReads reads, bool may_split);
 
+// ---- The tiles that there are, and which of them suit a device: gemm_tiles.cpp. Caps::gemm_tile numbers them from 1 on,
+// in the order of these functions.
+
 // A tile of shaders/common/gemm_tile.glsl: m x n sums, k at a time, rows x columns of the sums in each work item.
 struct GemmTile {
     uint32_t m, n, k, rows, columns;
@@ -45,22 +48,54 @@ struct GemmTile {
     uint32_t shared_bytes() const { return (m + 4 + n + 4) * k * 4; }
     bool operator==(const GemmTile&) const = default;
 };
-std::span<const GemmTile> gemm_tiles(); // all there are; Caps::gemm_tile takes number N of them, from 1 on
-// Those that suit the device, the one to take for C (m, n) first. `splits`: choose_gemm may split k.
-std::vector<GemmTile> tile_candidates(const Caps& caps, uint64_t m, uint64_t n, bool splits);
+std::span<const GemmTile> gemm_tiles();
 
 // A tile of shaders/common/gemm_coopmat.glsl: m x n sums, k at a time, sub_m x sub_n of the sums in each subgroup.
 struct CoopmatTile {
     uint32_t m, n, k, sub_m, sub_n;
     bool prefetch;
     constexpr uint32_t subgroups() const { return m / sub_m * (n / sub_n); }
-    uint32_t items(const Caps& caps) const { return subgroups() * caps.coopmat_lanes; }
+    uint32_t items(const Caps& caps) const { return subgroups() * caps.subgroup_size; }
     uint32_t shared_bytes(const Caps& caps) const; // at most, over what is along what
     bool operator==(const CoopmatTile&) const = default;
 };
-std::span<const CoopmatTile> coopmat_tiles(); // Caps::gemm_tile numbers them on from gemm_tiles()
-// As tile_candidates, none where matrices are not used.
+std::span<const CoopmatTile> coopmat_tiles();
+
+// A tile of shaders/common/gemm_subgroup.glsl for GPUs: rows x columns sums in each lane of so many subgroups.
+struct ShuffleTile {
+    uint32_t rows, columns, subgroups; // columns: whole fours
+    bool operator==(const ShuffleTile&) const = default;
+};
+std::span<const ShuffleTile> shuffle_tiles();
+
+// A tile of shaders/common/gemm_narrow.glsl: rows of each work item, which a team of items shares.
+struct NarrowTile {
+    uint32_t items, team, rows;
+    uint32_t m() const { return items / team * rows; }
+    uint32_t columns(uint64_t n) const; // of n: not more than there are
+    uint32_t shared_bytes() const { return 2 * columns(4) * team * (items / team + 4) * 4; }
+    bool operator==(const NarrowTile&) const = default;
+};
+std::span<const NarrowTile> narrow_tiles();
+
+// Those that suit the device, the one to take for C (m, n) first; none where it has no use for the kind.
+// `splits`: choose_gemm may split k.
+std::vector<GemmTile> tile_candidates(const Caps& caps, uint64_t m, uint64_t n, bool splits);
 std::vector<CoopmatTile> coopmat_candidates(const Caps& caps, uint64_t m, uint64_t n, bool splits);
+std::vector<ShuffleTile> shuffle_candidates(const Caps& caps, uint64_t m, uint64_t n, bool splits);
+std::vector<NarrowTile> narrow_candidates(const Caps& caps, uint64_t m, uint64_t n, bool splits);
+
+// Time of C (m, n) on the busiest core, in multiply-adds, to compare tiles of these kinds.
+double tile_cost(const Caps& caps, const GemmTile& tile, uint64_t m, uint64_t n, bool splits);
+double tile_cost(const Caps& caps, const ShuffleTile& tile, uint64_t m, uint64_t n, bool splits);
+double tile_cost(const Caps& caps, const NarrowTile& tile, uint64_t m, uint64_t n, bool splits);
+
+// Whether the device can run it at all.
+bool tile_fits(const Caps& caps, const GemmTile& tile);
+bool tile_fits(const Caps& caps, const CoopmatTile& tile);
+bool tile_fits(const Caps& caps, const ShuffleTile& tile);
+bool tile_fits(const Caps& caps, const NarrowTile& tile);
+
 // Whether products of f16 go to matrix units unless told otherwise.
 bool prefers_coopmat(const Caps& caps);
 // Whether a product of these may be one of f16: one of them is, and none is bf16, which has more range.

@@ -13,8 +13,8 @@
 // and the bounds gemm_m, gemm_n, gemm_k (the slice [k_begin, k_end) of this workgroup is given to gemm()).
 // The functions get m and n clamped to the matrix. A tap may lie past the end of k; what they make of it is not used.
 //
-// The driver is common/gemm_subgroup.glsl with SUBGROUP, common/gemm_plain.glsl with PLAIN, common/gemm_coopmat.glsl with
-// COOPMAT, else common/gemm_tile.glsl.
+// The driver is common/gemm_subgroup.glsl with SUBGROUP or SHUFFLE, common/gemm_narrow.glsl with FEW_COLUMNS,
+// common/gemm_plain.glsl with PLAIN, common/gemm_coopmat.glsl with COOPMAT, else common/gemm_tile.glsl.
 
 #ifndef A_ALONG_M
 #define A_ALONG_M false // true if neighbours in m are neighbours in memory, else those in k are
@@ -33,8 +33,10 @@ void skip(inout Tap tap, uint by) {
         wrap_tap(tap);
 }
 
-#if defined(SUBGROUP)
+#if defined(SUBGROUP) || defined(SHUFFLE)
 #include "common/gemm_subgroup.glsl"
+#elif defined(FEW_COLUMNS)
+#include "common/gemm_narrow.glsl"
 #elif defined(PLAIN)
 #include "common/gemm_plain.glsl"
 #elif defined(COOPMAT)

@@ -1,38 +1,51 @@
-// The driver of common/gemm.glsl for lavapipe: one subgroup a workgroup, no shared memory, no barrier, which would turn
-// the kernel into coroutines. What costs there, read in its machine code: a load from a storage buffer is a dozen
-// instructions and two branches for each lane and number; a texel fetch is one call of 60 instructions that brings four
-// numbers to each of 8 lanes. And a variable that lives through a loop is loaded, blended with the execution mask and
-// stored on each round. So A and B are texel buffers, read four numbers at a time, four k a round, each sum is touched
-// once a round, and subgroupBroadcast hands A round.
+// The driver of common/gemm.glsl without shared memory and barriers: a subgroup has a tile to itself, each lane some columns
+// of it. The lanes read A, each its own rows, and subgroupBroadcast hands it round. Made twice:
+//
+// With TEXELS for lavapipe, where a barrier would turn the kernel into coroutines. What costs there, read in its machine
+// code: a load from a storage buffer is a dozen instructions and two branches for each lane and number; a texel fetch is
+// one call of 60 instructions that brings four numbers to each of 8 lanes. And a variable that lives through a loop is
+// loaded, blended with the execution mask and stored on each round. So A and B are texel buffers, read four numbers at a
+// time, four k a round, and each sum is touched once a round.
+//
+// With SHUFFLE for Intel's GPUs, where one lane of a register can be an instruction's operand, so that a broadcast need not
+// cost anything. Never timed. Source: Intel's sgemm for cl_intel_subgroups.
 //
 // Where C has fewer columns than there are lanes, most of them would be idle: NARROW tiles give each lane rows of its own,
 // with all columns.
 
 layout(local_size_x_id = 0) in;
-layout(constant_id = 0) const uint LANES = 8;   // the subgroup's size
-layout(constant_id = 1) const uint TILE_M = 32; // rows of a tile, a multiple of LANES, of 4 LANES if A is read along m
+layout(constant_id = 0) const uint ITEMS = 8;
+layout(constant_id = 1) const uint ROWS = 32;   // of a subgroup, a multiple of LANES, of 4 LANES if A is read along m
 layout(constant_id = 2) const uint COLUMNS = 8; // neighbouring columns of a lane, a multiple of 4 if B is read along n
 // Which four neighbours in memory one fetch brings; a texel is then four floats, else one.
 const uint SINGLE = 0, ALONG_K = 1, ALONG_SIDE = 2; // of k; of m for A, of n for B
 layout(constant_id = 3) const uint A_READ = SINGLE;
 layout(constant_id = 4) const uint B_READ = SINGLE;
 layout(constant_id = 15) const bool NARROW = false; // 5 and 6 are the kernel's, 7 to 14 the epilogue's
-const uint GROUPS = TILE_M / LANES;
-const uint SUMS = (NARROW ? GROUPS : TILE_M) * COLUMNS; // of a lane
+layout(constant_id = 16) const uint SUBGROUPS = 1; // one below the other, so they read the same columns of B
+const uint LANES = ITEMS / SUBGROUPS;
+const uint GROUPS = ROWS / LANES;
+const uint SUMS = (NARROW ? GROUPS : ROWS) * COLUMNS; // of a lane
 const bool QUADS = A_READ == ALONG_K && B_READ != SINGLE; // four k are one step of the tap
 
-uint gemm_tile_m() { return TILE_M; }
+uint gemm_tile_m() { return SUBGROUPS * ROWS; }
 uint gemm_tile_n() { return NARROW ? COLUMNS : LANES * COLUMNS; }
 uint row_in_tile(uint group, uint lane) {
     return A_READ == ALONG_SIDE ? (group / 4 * LANES + lane) * 4 + group % 4 : group * LANES + lane;
 }
 
+#ifdef TEXELS
+vec4 a_read(uint at) { return a_texel(A_READ == SINGLE ? at : at / 4); }
+vec4 b_read(uint at) { return b_texel(B_READ == SINGLE ? at : at / 4); }
+#else
+vec4 a_read(uint at) { return A_READ == SINGLE ? vec4(a_one(at)) : a_quad(at); }
+vec4 b_read(uint at) { return B_READ == SINGLE ? vec4(b_one(at)) : b_quad(at); }
+#endif
 vec4 a_fetch(Row row, Tap tap) {
     int at = a_at(row, tap);
-    vec4 texel = a_texel(uint(A_READ == SINGLE ? max(at, 0) : max(at, 0) / 4));
-    return at < 0 ? vec4(0.0) : texel;
+    vec4 x = a_read(uint(max(at, 0)));
+    return at < 0 ? vec4(0.0) : x;
 }
-vec4 b_fetch(uint at) { return b_texel(B_READ == SINGLE ? at : at / 4); }
 
 // acc[row] += x b, of all columns.
 #define ADD_PRODUCTS(row, x)                                                                                           \
@@ -51,9 +64,16 @@ vec4 b_fetch(uint at) { return b_texel(B_READ == SINGLE ? at : at / 4); }
         ADD_PRODUCTS(g * LANES + source, x)                                                                            \
     }
 
+#ifdef TEXELS
+#define UNROLL_STORES [[dont_unroll]]
+#else
+#define UNROLL_STORES [[unroll]]
+#endif
+
 void gemm(uint tile_m, uint tile_n, uint k_begin, uint k_end) {
     uint lane = gl_SubgroupInvocationID;
-    uint m0 = tile_m * TILE_M, n0 = tile_n * gemm_tile_n() + (NARROW ? 0 : lane * COLUMNS);
+    uint m0 = tile_m * gemm_tile_m() + (SUBGROUPS > 1 ? gl_SubgroupID * ROWS : 0);
+    uint n0 = tile_n * gemm_tile_n() + (NARROW ? 0 : lane * COLUMNS);
     uint m_last = gemm_m() - 1, n_last = gemm_n() - 1;
     Row rows[GROUPS];
     uint at_column[COLUMNS];
@@ -89,11 +109,11 @@ void gemm(uint tile_m, uint tile_n, uint k_begin, uint k_end) {
             uint at_tap = b_at_tap(tap) + (QUADS ? j * b_step() : 0);
             [[unroll]] for (uint c = 0; c < COLUMNS; c++) {
                 if (B_READ == ALONG_K && first)
-                    b[c] = b_fetch(at_tap + at_column[c]);
+                    b[c] = b_read(at_tap + at_column[c]);
                 if (B_READ == SINGLE)
-                    b[c][j] = b_fetch(at_tap + at_column[c]).x;
+                    b[c][j] = b_read(at_tap + at_column[c]).x;
                 if (B_READ == ALONG_SIDE && c % 4 == 0) {
-                    vec4 four = b_fetch(at_tap + at_column[c]);
+                    vec4 four = b_read(at_tap + at_column[c]);
                     [[unroll]] for (uint e = 0; e < 4; e++)
                         b[c + e][j] = four[e];
                 }
@@ -126,7 +146,7 @@ void gemm(uint tile_m, uint tile_n, uint k_begin, uint k_end) {
             }
         }
     }
-    if (KEEP == KEEP_COLUMN_SUMS && tile_m == 0 && (!NARROW || lane == 0))
+    if (KEEP == KEEP_COLUMN_SUMS && m0 == 0 && (!NARROW || lane == 0))
         [[unroll]] for (uint c = 0; c < COLUMNS; c++)
             if (n0 + c <= n_last)
                 kept_put_one(gl_WorkGroupID.z * gemm_n() + n0 + c, earlier[c] + column_sums[c]);
@@ -134,8 +154,9 @@ void gemm(uint tile_m, uint tile_n, uint k_begin, uint k_end) {
     uint c_rows[GROUPS];
     [[unroll]] for (uint g = 0; g < GROUPS; g++)
         c_rows[g] = c_row(min(m0 + row_in_tile(g, lane), m_last));
-    // A loop that stays one: unrolled, the stores would be most of the kernel's code and of its compile time.
-    [[dont_unroll]] for (uint i = 0; i < SUMS; i += STORE_QUADS ? 4 : 1) {
+    // On a CPU a loop that stays one: unrolled, the stores would be most of the kernel's code and of its compile time. But
+    // no GPU has registers that a loop could index.
+    UNROLL_STORES for (uint i = 0; i < SUMS; i += STORE_QUADS ? 4 : 1) {
         uint row = i / COLUMNS, n = n0 + i % COLUMNS;
         uint g = NARROW ? row : row / LANES, source = NARROW ? lane : row % LANES;
         uint at = (NARROW ? c_rows[g] : subgroupShuffle(c_rows[g], source)) + n;

@@ -11,13 +11,15 @@
 //
 // Source: Chetlur et al. 2014, "cuDNN: Efficient Primitives for Deep Learning", section 3.
 //
-// variants: conv2d_forward_subgroup -DFORWARD -DSUBGROUP | conv2d_forward_subgroup_bits -DFORWARD -DSUBGROUP -DBITS | conv2d_forward_plain -DFORWARD -DPLAIN | conv2d_forward_coopmat -DFORWARD -DCOOPMAT | conv2d_forward_tile -DFORWARD | conv2d_input_gradient_subgroup -DINPUT_GRADIENT -DSUBGROUP | conv2d_input_gradient_subgroup_bits -DINPUT_GRADIENT -DSUBGROUP -DBITS | conv2d_input_gradient_plain -DINPUT_GRADIENT -DPLAIN | conv2d_input_gradient_coopmat -DINPUT_GRADIENT -DCOOPMAT | conv2d_input_gradient_tile -DINPUT_GRADIENT | conv2d_weight_gradient_subgroup -DWEIGHT_GRADIENT -DSUBGROUP | conv2d_weight_gradient_subgroup_bits -DWEIGHT_GRADIENT -DSUBGROUP -DBITS | conv2d_weight_gradient_plain -DWEIGHT_GRADIENT -DPLAIN | conv2d_weight_gradient_coopmat -DWEIGHT_GRADIENT -DCOOPMAT | conv2d_weight_gradient_tile -DWEIGHT_GRADIENT
+// variants: conv2d_forward_subgroup -DFORWARD -DSUBGROUP | conv2d_forward_subgroup_bits -DFORWARD -DSUBGROUP -DBITS | conv2d_forward_shuffle -DFORWARD -DSHUFFLE | conv2d_forward_narrow -DFORWARD -DFEW_COLUMNS | conv2d_forward_plain -DFORWARD -DPLAIN | conv2d_forward_coopmat -DFORWARD -DCOOPMAT | conv2d_forward_tile -DFORWARD | conv2d_input_gradient_subgroup -DINPUT_GRADIENT -DSUBGROUP | conv2d_input_gradient_subgroup_bits -DINPUT_GRADIENT -DSUBGROUP -DBITS | conv2d_input_gradient_shuffle -DINPUT_GRADIENT -DSHUFFLE | conv2d_input_gradient_narrow -DINPUT_GRADIENT -DFEW_COLUMNS | conv2d_input_gradient_plain -DINPUT_GRADIENT -DPLAIN | conv2d_input_gradient_coopmat -DINPUT_GRADIENT -DCOOPMAT | conv2d_input_gradient_tile -DINPUT_GRADIENT | conv2d_weight_gradient_subgroup -DWEIGHT_GRADIENT -DSUBGROUP | conv2d_weight_gradient_subgroup_bits -DWEIGHT_GRADIENT -DSUBGROUP -DBITS | conv2d_weight_gradient_shuffle -DWEIGHT_GRADIENT -DSHUFFLE | conv2d_weight_gradient_narrow -DWEIGHT_GRADIENT -DFEW_COLUMNS | conv2d_weight_gradient_plain -DWEIGHT_GRADIENT -DPLAIN | conv2d_weight_gradient_coopmat -DWEIGHT_GRADIENT -DCOOPMAT | conv2d_weight_gradient_tile -DWEIGHT_GRADIENT
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
-#ifdef SUBGROUP
+#if defined(SUBGROUP) || defined(SHUFFLE)
 #extension GL_KHR_shader_subgroup_ballot : require
 #extension GL_KHR_shader_subgroup_shuffle : require
+#endif
+#ifdef SUBGROUP
 #define TEXELS
 #endif
 #ifdef COOPMAT

@@ -3,13 +3,15 @@
 //   op(A) is (M, K): A stored (M, K), or (K, M) with TRANS_A;  op(B) is (K, N): stored (K, N), or (N, K) with TRANS_B
 //   C (slices, M, N): with more than one slice of k each holds a partial sum, without an epilogue
 //
-// variants: matmul_subgroup -DSUBGROUP | matmul_subgroup_bits -DSUBGROUP -DBITS | matmul_plain -DPLAIN | matmul_coopmat -DCOOPMAT | matmul_tile
+// variants: matmul_subgroup -DSUBGROUP | matmul_subgroup_bits -DSUBGROUP -DBITS | matmul_shuffle -DSHUFFLE | matmul_narrow -DFEW_COLUMNS | matmul_plain -DPLAIN | matmul_coopmat -DCOOPMAT | matmul_tile
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
-#ifdef SUBGROUP
+#if defined(SUBGROUP) || defined(SHUFFLE)
 #extension GL_KHR_shader_subgroup_ballot : require
 #extension GL_KHR_shader_subgroup_shuffle : require
+#endif
+#ifdef SUBGROUP
 #define TEXELS
 #endif
 #ifdef COOPMAT

@@ -48,7 +48,7 @@ TEST_CASE("access, push constants, steps and subgroups are read from the shader"
     CHECK(!interface_of("matmul_tile").uses_subgroup);
 }
 
-TEST_CASE("every shader keeps to what all devices offer, and only _subgroup and _coopmat kernels use subgroups") {
+TEST_CASE("every shader keeps to what all devices offer, and only _subgroup, _shuffle and _coopmat kernels use subgroups") {
     CHECK(all_shaders().size() > 30);
     for (const Shader& shader : all_shaders()) {
         INFO(std::string(shader.name));
@@ -62,8 +62,9 @@ TEST_CASE("every shader keeps to what all devices offer, and only _subgroup and 
             CHECK((b.reads || b.writes));
         }
         CHECK(writes);
-        bool subgroup = std::string(shader.name).find("_subgroup") != std::string::npos;
-        CHECK(interface.uses_coopmat == std::string(shader.name).ends_with("_coopmat"));
+        std::string name = shader.name;
+        bool subgroup = name.find("_subgroup") != std::string::npos || name.ends_with("_shuffle");
+        CHECK(interface.uses_coopmat == name.ends_with("_coopmat"));
         CHECK(interface.uses_subgroup == (subgroup || interface.uses_coopmat));
     }
     CHECK_THROWS_WITH_AS(find_shader("no_such_kernel"), doctest::Contains("no_such_kernel"), Error);

@@ -106,6 +106,27 @@ TEST_CASE("conv2d in every tile is the sum that the formula says") {
     }
 }
 
+TEST_CASE("convolutions in tiles of the kinds without panels are the sums that the formula says") {
+    size_t before = gemm_tiles().size() + coopmat_tiles().size(), shuffles = shuffle_tiles().size();
+    const Caps& caps = test_device().caps();
+    for (size_t i = 0; i < shuffles + narrow_tiles().size(); i++) {
+        bool narrow = i >= shuffles;
+        if (!narrow && i % 3 != 0) // the largest and the smallest will do: matmul's test has the others
+            continue;
+        if (!(narrow ? tile_fits(caps, narrow_tiles()[i - shuffles]) : tile_fits(caps, shuffle_tiles()[i])))
+            continue;
+        INFO("tile ", before + i + 1);
+        Environment force("VKVAE_GEMM_TILE", std::to_string(before + i + 1).c_str());
+        std::unique_ptr<Device> device = Device::create(test_options());
+        if (narrow) // to few channels, or as gradients from few
+            check(conv_case({2, 9, 8, i % 2 ? 8 : 3, i % 2 ? 3 : 8, 3, 3, Conv2d::same_sides(i % 2 ? 1 : 2, 1)}), *device);
+        else if (i % 2)
+            check(conv_case({2, 9, 8, 3, 18, 3, 3, Conv2d::same_sides(2, 1)}), *device);
+        else
+            check(conv_case({2, 9, 8, 12, 20, 3, 3, Conv2d::same_sides(1, 1)}), *device);
+    }
+}
+
 TEST_CASE("conv2d pads each side by itself and takes kernels that are not square") {
     check(conv_case({2, 6, 7, 3, 7, 4, 4, {2, 1, 0, 2, 1}}));
     check(conv_case({1, 6, 7, 3, 7, 3, 3, {2, 0, 1, 1, 0}}));

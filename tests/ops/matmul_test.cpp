@@ -106,6 +106,26 @@ TEST_CASE("in every tile of some sizes, gradients of weights and biases are sums
     }
 }
 
+TEST_CASE("in every tile of the kinds without panels: products, transposed or not, and gradients that are sums of slices") {
+    size_t before = gemm_tiles().size() + coopmat_tiles().size(), shuffles = shuffle_tiles().size();
+    const Caps& caps = test_device().caps();
+    for (size_t i = 0; i < shuffles + narrow_tiles().size(); i++) {
+        bool narrow = i >= shuffles, ta = i % 2, tb = i % 4 >= 2, odd = i % 3 == 0;
+        if (!(narrow ? tile_fits(caps, narrow_tiles()[i - shuffles]) : tile_fits(caps, shuffle_tiles()[i])))
+            continue;
+        INFO("tile ", before + i + 1);
+        Environment force("VKVAE_GEMM_TILE", std::to_string(before + i + 1).c_str());
+        std::unique_ptr<Device> device = Device::create(test_options());
+        int64_t columns = narrow ? int64_t(i % 4 + 1) : odd ? 67 : 68; // gradients are the other transposes
+        check(odd ? matmul_case(133, columns, 37, ta, tb) : matmul_case(132, columns, 36, ta, tb), *device);
+        if (i == 0 || i == shuffles) { // whose column sums are kept
+            OpCase split = linear_case({1030, narrow ? 24 : 7}, narrow ? 3 : 20, true, Activation::none);
+            split.samples = 3;
+            check(split, *device);
+        }
+    }
+}
+
 TEST_CASE("there is a tile for every device, and no more than it can take") {
     Caps caps = test_device().caps();
     caps.type = VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU;
@@ -123,9 +143,49 @@ TEST_CASE("there is a tile for every device, and no more than it can take") {
                 }
                 if (n <= 8)
                     CHECK(tiles.front().n <= 16); // rather than columns that nobody asked for
+                for (const ShuffleTile& tile : shuffle_candidates(caps, 65536, n, false))
+                    CHECK((vendor == 0x8086 && tile_fits(caps, tile)));
+                for (const NarrowTile& tile : narrow_candidates(caps, 65536, n, false))
+                    CHECK((n <= 4 && tile_fits(caps, tile)));
+                CHECK(narrow_candidates(caps, 65536, n, false).empty() == (n > 4));
                 if (n == 4096 && invocations >= 256)
                     CHECK(tiles.front().m * tiles.front().n >= 64 * 64);
             }
+}
+
+TEST_CASE("few columns and Intel's wide products go to kernels without panels, the others do not") {
+    Caps caps = test_device().caps();
+    caps.type = VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU;
+    caps.subgroup = true;
+    caps.max_invocations = 1024;
+    caps.max_shared_bytes = 49152;
+    GemmReads quads = {Read::along_k, Read::along_side}, over_rows = {Read::along_side, Read::along_side};
+    auto first = [&](uint64_t n, GemmReads reads) { return gemm_candidates(caps, 65536, n, 576, reads, false)[0].suffix; };
+    for (uint32_t vendor : {0x1002u, 0x10deu, 0x8086u}) {
+        caps.vendor_id = vendor;
+        for (uint32_t lanes : {8u, 16u, 32u}) {
+            caps.subgroup_size = lanes;
+            CHECK(first(3, {Read::along_k, Read::single}) == "_narrow");
+            CHECK(first(8, quads) == "_tile");
+            CHECK(first(512, quads) == (vendor == 0x8086 && lanes <= 16 ? "_shuffle" : "_tile"));
+            CHECK(first(512, over_rows) == "_tile");
+        }
+    }
+}
+
+TEST_CASE("rows of more than 16 numbers, which may be of 16 bits, are stored four at a time in every tile") {
+    Caps caps = test_device().caps();
+    caps.subgroup = true;
+    for (bool cpu : {true, false})
+        for (uint32_t lanes : {4u, 8u, 16u})
+            for (uint64_t m : {1u, 20u, 127u, 1000u})
+                for (uint64_t n : {20u, 24u, 64u}) {
+                    caps.type = cpu ? VK_PHYSICAL_DEVICE_TYPE_CPU : VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU;
+                    caps.vendor_id = cpu ? VK_VENDOR_ID_MESA : 0x8086;
+                    caps.subgroup_size = lanes;
+                    for (const Gemm& gemm : gemm_candidates(caps, m, n, 64, {Read::along_k, Read::along_side}, false))
+                        CHECK_MESSAGE(gemm.stores_quads, gemm.tile, " for ", m, " x ", n, " on ", lanes, " lanes");
+                }
 }
 
 TEST_CASE("linear applies to the last axis, with and without bias") {

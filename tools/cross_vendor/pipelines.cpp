@@ -4,8 +4,8 @@
 //
 // Kernels: those of a training step of each preset, on the tiles that vkvae takes on this device, of one in f16 and bf16
 // too; one graph of the operations that no preset uses; products in every tile that suits the device, of f16 also on
-// matrices if it has any; every other shader once with its default constants. Not those that only CPU devices get.
-// Nothing is run, so a driver that only pretends to have a device will do.
+// matrices if it has any, those to and from pictures of three channels; every other shader once with its default
+// constants. Not those that only CPU devices get. Nothing is run, so a driver that only pretends to have a device will do.
 //
 // Standard output: "# device <tab> driver", then for each executable (a pipeline has one for each SIMD width that the
 // driver kept) shader, constants and name=value for every statistic, separated by tabs.
@@ -50,12 +50,13 @@ Graph training_step(const std::string& preset, int64_t batch, DType precision = 
     return g;
 }
 
+// y's gradients, from a seed that is known only when the kernel runs.
+void with_gradients(Graph& g, Tensor y, std::vector<Tensor> wrt) { g.backward(y, wrt, {}, g.input(g.shape(y), "dy")); }
+
 // Operations that no preset uses, with their gradients. Sizes matter little: they are push constants.
 Graph other_operations() {
     Graph g;
-    auto with_gradient = [&](Tensor y, std::vector<Tensor> wrt) {
-        g.backward(y, wrt, {}, g.input(g.shape(y), "dy")); // a seed that is known only when the kernel runs
-    };
+    auto with_gradient = [&](Tensor y, std::vector<Tensor> wrt) { with_gradients(g, y, std::move(wrt)); };
     Tensor a = g.input({128, 64}, "a"), b = g.input({128, 64}, "b"), row = g.input({64}, "row");
     for (uint32_t f = uint32_t(Activation::relu); f <= uint32_t(Activation::softplus); f++)
         with_gradient(activate(g, a, Activation(f)), {a});
@@ -110,8 +111,18 @@ Graph products(DType type) {
     Tensor a = g.input({1024, 1024}, "a", type), x = g.input({128, 16, 16, 64}, "x", type);
     Tensor w = g.input({3, 3, 64, 64}, "w", type);
     matmul(g, a, a);
-    Tensor y = conv2d(g, x, w, {}, Conv2d::same_sides(1, 1));
-    g.backward(y, std::vector{x, w}, {}, g.input(g.shape(y), "dy"));
+    with_gradients(g, conv2d(g, x, w, {}, Conv2d::same_sides(1, 1)), {x, w});
+    return g;
+}
+
+// To and from pictures of three channels.
+Graph pictures() {
+    Graph g;
+    Tensor x = g.input({128, 16, 16, 64}, "x"), w = g.input({3, 3, 64, 3}, "w");
+    Tensor first = g.input({4, 4, 3, 64}, "first"), picture = g.input({128, 32, 32, 3}, "picture");
+    with_gradients(g, conv2d(g, x, w, {}, Conv2d::same_sides(1, 1)), {x, w});
+    with_gradients(g, conv2d(g, picture, first, {}, Conv2d::same_sides(2, 1)), {picture, first});
+    matmul(g, g.input({1024, 1024}, "a"), g.input({1024, 4}, "b"));
     return g;
 }
 
@@ -325,22 +336,23 @@ void run(int argc, char** argv) {
     for (DType precision : {DType::f16, DType::bf16})
         lower(caps, training_step("conv64", 128, precision), dispatches, precision);
     lower(caps, other_operations(), dispatches);
-    std::vector<GemmTile> suitable = tile_candidates(caps, 1024, 1024, false);
-    for (size_t i = 0; i < gemm_tiles().size(); i++)
-        if (std::find(suitable.begin(), suitable.end(), gemm_tiles()[i]) != suitable.end()) {
+    lower(caps, pictures(), dispatches);
+    size_t number = 0; // of a tile, for Caps::gemm_tile
+    auto lower_each = [&](auto tiles, const auto& suitable, const Graph& graph) {
+        for (const auto& tile : tiles) {
+            number++;
             Caps forced = caps;
-            forced.gemm_tile = i + 1;
-            lower(forced, products(DType::f32), dispatches);
+            forced.gemm_tile = number;
+            if (std::find(suitable.begin(), suitable.end(), tile) != suitable.end())
+                lower(forced, graph, dispatches);
         }
-    std::vector<CoopmatTile> matrices = coopmat_candidates(caps, 1024, 1024, false);
-    for (size_t i = 0; i < coopmat_tiles().size(); i++)
-        if (std::find(matrices.begin(), matrices.end(), coopmat_tiles()[i]) != matrices.end()) {
-            Caps forced = caps;
-            forced.gemm_tile = gemm_tiles().size() + i + 1;
-            lower(forced, products(DType::f16), dispatches);
-        }
+    };
+    lower_each(gemm_tiles(), tile_candidates(caps, 1024, 1024, false), products(DType::f32));
+    lower_each(coopmat_tiles(), coopmat_candidates(caps, 1024, 1024, false), products(DType::f16));
+    lower_each(shuffle_tiles(), shuffle_candidates(caps, 1024, 1024, false), products(DType::f32));
+    lower_each(narrow_tiles(), narrow_candidates(caps, 65536, 3, false), pictures());
     for (const Shader& shader : all_shaders())
-        if (!for_cpus_only(shader.name) && !reflect(shader).uses_coopmat &&
+        if (!for_cpus_only(shader.name) && !reflect(shader).uses_subgroup &&
             std::none_of(dispatches.begin(), dispatches.end(), [&](auto& d) {
                 return std::string(d.shader.name) == shader.name;
             }))

@@ -49,11 +49,10 @@ struct Caps {
     uint64_t uniform_align = 256;        // -                of a dynamic uniform offset
     uint64_t heap_bytes = 0;             // HEAP             device-local memory, or its budget where known
     uint64_t max_uniform_range = 0;      // -
-    uint64_t gemm_tile = 0;              // VKVAE_GEMM_TILE=N: number N of gemm_tiles() for every product; 0: as suits it.
-                                         // Numbers after those: coopmat_tiles(), for the products that take them
-    uint32_t subgroup_size = 1;
+    uint64_t gemm_tile = 0;              // VKVAE_GEMM_TILE=N: tile N of ops/gemm.hpp for every product that takes it;
+                                         // 0: as suits it
+    uint32_t subgroup_size = 1;          // of kernels that use subgroups
     std::array<uint32_t, 3> coopmat_shape = {}; // m, n, k of the product that a subgroup does at once; zeros: none
-    uint32_t coopmat_lanes = 0;          // size of that subgroup
     float timestamp_ns = 0;              // nanoseconds per tick
 
     // features                             name for VKVAE_DISABLE
