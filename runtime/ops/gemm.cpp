@@ -10,14 +10,6 @@ namespace {
 
 uint64_t divide_up(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
 
-// The barrier-free subgroup tile is for lavapipe: there a barrier costs a coroutine switch per work item, and texel
-// fetches and the broadcast save loads. GPUs get the shared-memory tile; SwiftShader its plain form, as its compiler
-// keeps no array in registers: it runs that three times as fast as the subgroup tile.
-bool use_subgroup_driver(const Caps& caps) {
-    bool known_size = caps.subgroup_size == 4 || caps.subgroup_size == 8 || caps.subgroup_size == 16;
-    return prefers_texels(caps) && caps.subgroup && known_size;
-}
-
 // Sums of one lane: rows x columns, measured on lavapipe with 8 lanes as GFLOP/s of a 512^3 matmul, a 3x3 convolution of 64
 // channels, and as seconds of compiling:
 //
@@ -46,6 +38,14 @@ SubgroupTile subgroup_tile(uint32_t lanes, uint64_t m, uint64_t n, uint64_t k) {
 
 bool prefers_texels(const Caps& caps) {
     return caps.is_cpu() && caps.vendor_id == VK_VENDOR_ID_MESA && caps.max_texels >= caps.max_storage_range / 4;
+}
+
+// The barrier-free subgroup tile is for lavapipe: there a barrier costs a coroutine switch per work item, and texel
+// fetches and the broadcast save loads. GPUs get the shared-memory tile; SwiftShader its plain form, as its compiler
+// keeps no array in registers: it runs that three times as fast as the subgroup tile.
+bool prefers_subgroups(const Caps& caps) {
+    bool known_size = caps.subgroup_size == 4 || caps.subgroup_size == 8 || caps.subgroup_size == 16;
+    return prefers_texels(caps) && caps.subgroup && known_size;
 }
 
 namespace {
@@ -233,7 +233,7 @@ std::vector<Choice> choices(const Caps& caps, uint64_t m, uint64_t n, uint64_t k
         // Two of these, then the first without them, as a tuner does not go far down the list.
         for (size_t i = 0; i < matrices.size(); i++)
             list.insert(list.begin() + std::ptrdiff_t(i < 2 ? i : i + 1), coopmat_choice(caps, matrices[i], reads));
-    } else if (use_subgroup_driver(caps)) {
+    } else if (prefers_subgroups(caps)) {
         SubgroupTile first = subgroup_tile(caps.subgroup_size, m, n, k);
         list.push_back(subgroup_choice(caps, first, reads));
         if (first.narrow) {
@@ -324,8 +324,13 @@ std::vector<Gemm> gemm_candidates(const Caps& caps, uint64_t m, uint64_t n, uint
     return gemms;
 }
 
-Gemm choose_gemm(Lowering& l, const char* name, uint64_t m, uint64_t n, uint64_t k, GemmReads reads, bool may_split) {
+Gemm choose_gemm(Lowering& l, const char* name, uint64_t m, uint64_t n, uint64_t k, GemmReads reads, bool may_split,
+                 const Rival& rival) {
     std::vector<Gemm> gemms = gemm_candidates(l.caps, m, n, k, reads, may_split);
+    if (rival.place == Rival::only)
+        gemms.clear();
+    if (rival.place != Rival::absent) // not far down the list, where a tuner does not go
+        gemms.insert(gemms.begin() + (rival.place == Rival::second), rival.gemm);
     std::vector<std::string> tiles;
     for (const Gemm& gemm : gemms)
         tiles.push_back(gemm.tile);

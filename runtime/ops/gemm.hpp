@@ -7,6 +7,8 @@ namespace vkvae {
 
 // Whether a texel fetch is the cheap way to read: on lavapipe, see shaders/common/gemm.glsl.
 bool prefers_texels(const Caps& caps);
+// Whether products go to the barrier-free subgroup tile: there too, if the subgroups suit it.
+bool prefers_subgroups(const Caps& caps);
 
 // Which neighbours in memory one load may bring, as in gemm.glsl: single numbers, four of k (k from a multiple of 4), or
 // four rows of A or columns of B (from a multiple of 4).
@@ -31,8 +33,14 @@ struct Gemm {
 // For C (m, n) = sum over k: all that can do it, the one to take unless measurements say otherwise first. With may_split,
 // long sums that leave the device idle are split into slices of k: always the same for one shape, whatever the tile.
 std::vector<Gemm> gemm_candidates(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, GemmReads reads, bool may_split);
-// Of those the one that the Lowering's Tuning says, or the first. `name`: of the kernel.
-Gemm choose_gemm(Lowering& l, const char* name, uint64_t m, uint64_t n, uint64_t k, GemmReads reads, bool may_split);
+// A kernel of another kind that can do the same product, and where it stands among those.
+struct Rival {
+    Gemm gemm;
+    enum Place { absent, second, first, only } place = absent;
+};
+// Of all the one that the Lowering's Tuning says, or the first. `name`: of the kernel.
+Gemm choose_gemm(Lowering& l, const char* name, uint64_t m, uint64_t n, uint64_t k, GemmReads reads, bool may_split,
+                 const Rival& rival = {});
 
 // A tile of shaders/common/gemm_tile.glsl: m x n sums, k at a time, rows x columns of the sums in each work item.
 struct GemmTile {

@@ -80,7 +80,8 @@ struct Dispatch {
 };
 
 // Measurements' choice between kernels for the same product, by names; see tune(). Products that are not in it take what
-// lowering thinks best. All choices add up in the same order: results differ by the compiler's rounding at most.
+// lowering thinks best. Tiles of a product add up in the same order: their results differ by the compiler's rounding at
+// most. Those of Winograd's and the direct convolution differ in the last two digits.
 using Tuning = std::map<std::string, std::string>;
 
 // An operation on single values v, which a kernel can apply to its results before it stores them; see Node::steps.
