@@ -103,8 +103,9 @@ fi
 tests=build/ci/tests/vkvae_tests
 phase "all tests on lavapipe8" ctests lavapipe8 ci -E '^consumers$'
 phase "installed, in other builds" ctests lavapipe ci -R '^consumers$'
-# Each of the GPUs' tiles compiles for seconds on a CPU: once is enough.
-others=("$tests" '--test-case-exclude=*every tile*')
+# Each of the GPUs' tiles compiles for seconds on a CPU; what happens when a call fails, and what training makes of results
+# that are right, depends on no driver: once is enough.
+others=("$tests" '--test-case-exclude=*every tile*' --test-suite-exclude=once)
 phase "on lavapipe4" on lavapipe4 "${others[@]}"
 phase "on lavapipe16" on lavapipe16 "${others[@]}"
 phase "on cooperative matrices" on lavapipe-coopmat "$tests" '--test-case=matrix units*'
@@ -113,9 +114,8 @@ phase "compilers of other vendors" cross_vendor
 # Synchronisation validation does not know that reused memory holds another tensor.
 phase "missing barriers" on lavapipe+sync env VKVAE_NO_ALIAS=1 "${others[@]}"
 phase "checks inside shaders" on lavapipe+gpuav "${others[@]}"
-phase "core validation" on lavapipe+core "${others[@]}"
+phase "core validation" on lavapipe+core "$tests" '--test-case-exclude=*every tile*'
 phase "build: clang" build clang
 phase "quick tests of that" ctests lavapipe clang -L quick
-phase "build: ASan and UBSan" build asan vkvae_tests
-phase "parsers with ASan and UBSan" on lavapipe build/asan/tests/vkvae_tests \
-  --source-file='*tests/io*,*tests/tools*,*tests/vae/model_json*'
+phase "build: ASan and UBSan" build asan vkvae_parser_tests
+phase "parsers with ASan and UBSan" on lavapipe build/asan/tests/vkvae_parser_tests

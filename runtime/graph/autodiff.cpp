@@ -5,6 +5,8 @@
 // Source: Griewank and Walther, "Evaluating Derivatives", 2nd ed., chapter 3.
 #include "vkvae/graph.hpp"
 
+#include <algorithm>
+
 namespace vkvae {
 namespace {
 
@@ -110,6 +112,11 @@ std::vector<Tensor> Graph::backward(Tensor y, std::span<const Tensor> wrt, std::
 
     std::vector<Tensor> result;
     for (size_t i = 0; i < wrt.size(); i++) {
+        size_t before = size_t(std::find(wrt.begin(), wrt.begin() + ptrdiff_t(i), wrt[i]) - wrt.begin());
+        if (before < i) { // named twice, placed once
+            result.push_back(result[before]);
+            continue;
+        }
         Tensor d = gradient[wrt[i].id] ? gradient[wrt[i].id] : constant(0.0f, shape(wrt[i]));
         Tensor target = i < into.size() ? into[i] : Tensor{};
         if (target)

@@ -79,6 +79,7 @@ Tensor Graph::view(Tensor of, Shape shape, uint64_t offset, std::string name) {
     made.offset = base.offset + offset;
     made.external = base.external;
     made.constant = base.constant;
+    made.uniform = base.uniform;
     return t;
 }
 

@@ -45,15 +45,28 @@ void Lowering::each_words(const char* shader, uint64_t count, std::vector<uint32
               .name = shader});
 }
 
+size_t Lowering::look_up(const std::string& name, const std::vector<std::string>& options) {
+    auto tuned = tuning ? tuning->find(name) : Tuning::const_iterator{};
+    if (!tuning || tuned == tuning->end())
+        return 0;
+    auto found = std::find(options.begin(), options.end(), tuned->second);
+    if (found == options.end() || found == options.begin()) // of another version, or what it would be anyway
+        return 0;
+    chosen[name] = *found;
+    return size_t(found - options.begin());
+}
+
 size_t Lowering::choose(const std::string& product, const std::vector<std::string>& kernels) {
     product_ = kernels.size() > 1 ? product : "";
     if (kernels.size() > 1)
         choices[product] = kernels;
-    auto tuned = tuning ? tuning->find(product) : Tuning::const_iterator{};
-    if (!tuning || tuned == tuning->end())
-        return 0;
-    auto found = std::find(kernels.begin(), kernels.end(), tuned->second);
-    return found == kernels.end() ? 0 : size_t(found - kernels.begin()); // of another version
+    return look_up(product, kernels);
+}
+
+size_t Lowering::decide(const std::string& family, const std::string& what, const std::vector<std::string>& options) {
+    if (options.size() > 1)
+        decisions[family][what] = options;
+    return look_up(family + " " + what, options);
 }
 
 } // namespace vkvae

@@ -1,7 +1,8 @@
 // A plan: the lowered graph with its order and places in memory, its submissions, and what is written and read between.
 //
 // One submission runs up to max_steps steps. A step is the levels of the schedule with one global barrier between
-// them; what differs from step to step is read from a ring of StepParams blocks, bound at a dynamic offset (plan_record.cpp).
+// them, and none between steps where the last level of one and the first of the next touch nothing of each other's; what
+// differs from step to step is read from a ring of StepParams blocks, bound at a dynamic offset (plan_record.cpp).
 #include <algorithm>
 #include <cmath>
 
@@ -18,7 +19,7 @@ Plan::Plan(Device& device, const Graph& graph, PlanOptions options) : state_(std
     s.options = options;
     Lowering lowering(device.caps(), graph);
     lowering.tuning = options.tuning;
-    std::vector<Node> nodes = options.fuse ? fuse_nodes(graph) : graph.nodes();
+    std::vector<Node> nodes = options.fuse ? fuse_nodes(graph, &lowering, options.precision) : graph.nodes();
     choose_types(nodes, lowering.tensors, options.precision);
     for (const Node& node : nodes) {
         try {
@@ -32,6 +33,8 @@ Plan::Plan(Device& device, const Graph& graph, PlanOptions options) : state_(std
     s.tensors = std::move(lowering.tensors);
     s.dispatches = std::move(lowering.dispatches);
     s.choices = std::move(lowering.choices);
+    s.decisions = std::move(lowering.decisions);
+    s.chosen = std::move(lowering.chosen);
     s.lay_out();
 }
 
@@ -75,7 +78,10 @@ void Plan::State::lay_out() {
         if (tensors[i].storage.id != i || tensors[i].external || first[i] < 0)
             continue;
         bool keep = tensors[i].keep;
-        lifetimes.push_back({tensors[i].bytes(), keep ? 0 : uint32_t(first[i]), keep ? levels : uint32_t(last[i])});
+        // What a step ends with, if it is small, shares no memory with what the next one begins with: see joins_next.
+        constexpr uint64_t kSmall = 1 << 16;
+        bool from_begin = keep || (uint32_t(last[i]) == levels - 1 && tensors[i].bytes() <= kSmall);
+        lifetimes.push_back({tensors[i].bytes(), from_begin ? 0 : uint32_t(first[i]), keep ? levels : uint32_t(last[i])});
         storages.push_back(i);
         memory.unshared += round_up(tensors[i].bytes(), align);
     }
@@ -259,7 +265,9 @@ std::map<std::string, double> Plan::product_ms() {
     return times;
 }
 
-const std::map<std::string, std::vector<std::string>>& Plan::choices() const { return state_->choices; }
+const Choices& Plan::choices() const { return state_->choices; }
+const std::map<std::string, Choices>& Plan::decisions() const { return state_->decisions; }
+const Tuning& Plan::chosen() const { return state_->chosen; }
 
 Plan::Footprint Plan::memory() const { return state_->memory; }
 size_t Plan::dispatch_count() const { return state_->dispatches.size(); }
@@ -292,6 +300,8 @@ std::string Plan::describe() const {
                     << (is_16_bit(s.tensors[t.id].type) ? type_name(s.tensors[t.id].type) : "");
             out << "\n";
         }
+    if (s.joins_next)
+        out << "no barrier before the next step\n";
     return out.str();
 }
 

@@ -48,6 +48,8 @@ void Plan::State::prepare() {
         requests.push_back({&d.shader, d.constants});
     kernels = device.kernels(requests);
     write_sets();
+    size_t levels = schedule.level_begin.size() - 1;
+    joins_next = levels > 1 && !conflict(levels - 1, 0);
     if (device.caps().timestamps && !queries) {
         VkQueryPoolCreateInfo info = {VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO};
         info.queryType = VK_QUERY_TYPE_TIMESTAMP;
@@ -55,6 +57,34 @@ void Plan::State::prepare() {
         VKVAE_CHECK(device.fn().vkCreateQueryPool(device.handle(), &info, nullptr, &queries));
     }
     ready = true;
+}
+
+// Whether a kernel of one level writes bytes that one of the other touches, where everything lies in memory: what a caller
+// bound may well begin a step and end it.
+bool Plan::State::conflict(size_t level_a, size_t level_b) const {
+    struct Range {
+        VkBuffer buffer;
+        uint64_t begin, end;
+        bool write;
+    };
+    auto ranges = [&](size_t level) {
+        std::vector<Range> all;
+        for (uint32_t at = schedule.level_begin[level]; at < schedule.level_begin[level + 1]; at++) {
+            uint32_t i = schedule.order[at];
+            for (size_t k = 0; k < dispatches[i].buffers.size(); k++) {
+                Tensor t = dispatches[i].buffers[k];
+                Place place = locate(t);
+                all.push_back({place.buffer, place.offset, place.offset + round_up(tensors[t.id].bytes(), 4),
+                               kernels[i]->interface.bindings[k].writes});
+            }
+        }
+        return all;
+    };
+    for (const Range& a : ranges(level_a))
+        for (const Range& b : ranges(level_b))
+            if (a.buffer == b.buffer && a.begin < b.end && b.begin < a.end && (a.write || b.write))
+                return true;
+    return false;
 }
 
 namespace {
@@ -172,7 +202,8 @@ void Plan::State::record(VkCommandBuffer commands, size_t steps, bool profile) {
     for (size_t step = 0; step < steps; step++) {
         uint32_t ring_offset = uint32_t(step * ring_stride);
         for (size_t level = 0; level + 1 < schedule.level_begin.size(); level++) {
-            barrier_between_kernels(fn, commands); // the first one orders this step after the one before
+            if (step == 0 || level > 0 || !joins_next || profile) // the very first orders after earlier submissions
+                barrier_between_kernels(fn, commands);
             for (uint32_t at = schedule.level_begin[level]; at < schedule.level_begin[level + 1]; at++) {
                 uint32_t i = schedule.order[at];
                 const Dispatch& d = dispatches[i];

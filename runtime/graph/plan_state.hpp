@@ -25,10 +25,13 @@ struct Plan::State {
     PlanOptions options;
     std::vector<TensorInfo> tensors;
     std::vector<Dispatch> dispatches;
-    std::map<std::string, std::vector<std::string>> choices; // of kernels, by product
+    Choices choices; // of kernels, by product
+    std::map<std::string, Choices> decisions;
+    Tuning chosen;
     Schedule schedule;
     std::vector<uint64_t> arena_offset; // of storages in the arena; ~0 elsewhere
     Footprint memory;
+    bool joins_next = false; // the last level of a step and the first of the next one need no barrier between them
 
     struct Place {
         VkBuffer buffer = VK_NULL_HANDLE;
@@ -54,6 +57,7 @@ struct Plan::State {
     explicit State(Device& d) : device(d) {}
     ~State();
     void lay_out();
+    bool conflict(size_t level_a, size_t level_b) const;
     void own_layout();
     void prepare();
     VkBufferView texel_view(const Dispatch& d, uint32_t binding, bool bits);

@@ -1,7 +1,12 @@
-// Choosing kernels by measurement, in the plan that they are for: with its barriers, its neighbours and its data.
+// Choosing by measurement, in the plan that the choice is for: with its barriers, its neighbours and its data.
 //
-// Round i builds the plan with candidate i of every product and takes each one's time from the profile. What counts in
-// the end is the whole plan: if the choice does not make that faster, there is none.
+// Kernels of products: round i builds the plan with candidate i of every product and takes each one's time from the
+// profile; all that were faster have to make the whole plan faster, or there is none. Decisions (fusions, slices of a
+// sum) move work between kernels, so nothing but the whole plan's time tells. First all of a family change together,
+// then, if there is time for that, one by one.
+//
+// Two plans are timed alternately, each built anew as there may be no memory for both: a device that was cold, or busy,
+// must not decide.
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
@@ -13,48 +18,72 @@
 namespace vkvae {
 namespace {
 
-constexpr double kGain = 0.97; // a candidate has to be faster by 3 %, or noise decides
-
+using Clock = std::chrono::steady_clock;
 using Times = std::map<std::string, double>;
 
-void keep_fastest(Times& best, const Times& times) {
-    for (const auto& [product, ms] : times) {
-        auto [entry, fresh] = best.try_emplace(product, ms);
-        entry->second = std::min(entry->second, ms);
-    }
-}
+constexpr double kGain = 0.97; // a candidate has to be faster by 3 %, or noise decides
+constexpr double kTimed = 0.1; // seconds of runs at least: a single short one says little
+constexpr double kNever = std::numeric_limits<double>::infinity();
 
-struct Round {
-    std::vector<std::vector<float>> results;
-    Times product_ms;
-    double plan_ms = std::numeric_limits<double>::infinity();
-    std::map<std::string, std::vector<std::string>> choices;
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+class Tuner {
+  public:
+    Tuner(Device& device, const Graph& graph, const TuneOptions& options)
+        : device_(device), graph_(graph), o_(options), start_(Clock::now()) {}
+    TuneReport run();
+
+  private:
+    struct Pair {
+        double candidate = kNever, other = kNever; // ms
+    };
+    std::unique_ptr<Plan> build(const Tuning& tuning);
+    std::vector<std::vector<float>> results(Plan& plan);
+    bool right(Plan& plan);
+    double plan_ms(Plan& plan);
+    Times product_ms(Plan& plan);
+    Pair compare(const Tuning& candidate, const Tuning& other);
+    Times try_products(const Tuning& candidate);
+    bool try_whole(const Tuning& changes);
+    void choose_kernels(const Choices& choices, Times best);
+    void decide(const Choices& family);
+    bool in_time() const { return seconds_since(start_) < o_.seconds; }
+
+    Device& device_;
+    const Graph& graph_;
+    const TuneOptions& o_;
+    Clock::time_point start_;
+    std::vector<std::vector<float>> expected_; // of the plan without a tuning
+    Tuning tuning_;                            // the best so far
+    Pair last_;                                // what made it the best
+    size_t steps_ = 0;                         // how often it has become faster
+    TuneReport report_;
 };
 
-Round run_round(Device& device, const Graph& graph, const TuneOptions& o, const Tuning& tuning) {
-    Plan plan(device, graph, {.precision = o.precision, .tuning = &tuning});
-    if (o.bind)
-        o.bind(plan);
-    Round round;
-    round.choices = plan.choices();
-    plan.run(o.params); // compiles
-    for (Tensor t : o.results)
-        round.results.push_back(plan.read(t));
-    for (int i = 0; i < o.repeats; i++) {
-        plan.submit({&o.params, 1}, true);
-        keep_fastest(round.product_ms, plan.product_ms());
-        plan.run(o.params);
-        round.plan_ms = std::min(round.plan_ms, 1e3 * plan.gpu_seconds());
-    }
-    return round;
+// A plan that has run once, and so is compiled.
+std::unique_ptr<Plan> Tuner::build(const Tuning& tuning) {
+    auto plan = std::make_unique<Plan>(device_, graph_, PlanOptions{.precision = o_.precision, .tuning = &tuning});
+    if (o_.bind)
+        o_.bind(*plan);
+    plan->run(o_.params);
+    return plan;
 }
 
-// Whether every result is that of the first round, to the rounding of another compilation: relative, in L2.
-bool same(const Round& first, const Round& other, double bound) {
-    for (size_t r = 0; r < first.results.size(); r++) {
+std::vector<std::vector<float>> Tuner::results(Plan& plan) {
+    std::vector<std::vector<float>> all;
+    for (Tensor t : o_.results)
+        all.push_back(plan.read(t));
+    return all;
+}
+
+// Whether every result is the expected one, to the rounding of another compilation and order: relative, in L2.
+bool Tuner::right(Plan& plan) {
+    double bound = is_16_bit(o_.precision) ? 1e-3 : 1e-5;
+    std::vector<std::vector<float>> got = results(plan);
+    for (size_t r = 0; r < got.size(); r++) {
         double squares = 0, errors = 0;
-        for (size_t i = 0; i < first.results[r].size(); i++) {
-            double a = first.results[r][i], b = other.results[r][i];
+        for (size_t i = 0; i < got[r].size(); i++) {
+            double a = expected_[r][i], b = got[r][i];
             squares += a * a;
             errors += (a - b) * (a - b);
         }
@@ -64,67 +93,159 @@ bool same(const Round& first, const Round& other, double bound) {
     return true;
 }
 
+// By the device's clock; by the host's if it has none.
+double Tuner::plan_ms(Plan& plan) {
+    double best = kNever;
+    Clock::time_point begin = Clock::now();
+    for (int i = 0; i < o_.repeats || seconds_since(begin) < kTimed; i++) {
+        Clock::time_point start = Clock::now();
+        plan.run(o_.params);
+        double host = seconds_since(start), device = plan.gpu_seconds();
+        best = std::min(best, 1e3 * (device > 0 ? device : host));
+    }
+    return best;
+}
+
+Times Tuner::product_ms(Plan& plan) {
+    Times best;
+    for (int i = 0; i < o_.repeats; i++) {
+        plan.submit({&o_.params, 1}, true);
+        for (const auto& [product, ms] : plan.product_ms()) {
+            auto [entry, fresh] = best.try_emplace(product, ms);
+            entry->second = std::min(entry->second, ms);
+        }
+    }
+    return best;
+}
+
+// Three times each, unless the candidate is no faster before.
+Tuner::Pair Tuner::compare(const Tuning& candidate, const Tuning& other) {
+    Pair ms;
+    for (int round = 0; round < 3 && (round == 0 || ms.candidate < ms.other); round++) {
+        std::unique_ptr<Plan> plan = build(candidate);
+        if (round == 0 && !right(*plan))
+            fail(Status::runtime, "other results");
+        ms.candidate = std::min(ms.candidate, plan_ms(*plan));
+        plan.reset();
+        ms.other = std::min(ms.other, plan_ms(*build(other)));
+    }
+    return ms;
+}
+
+// The products' own times with this tuning; none if it is refused.
+Times Tuner::try_products(const Tuning& candidate) {
+    try {
+        std::unique_ptr<Plan> plan = build(candidate);
+        if (right(*plan))
+            return product_ms(*plan);
+    } catch (const Error&) { // a driver that cannot compile it, or has no memory for it
+    }
+    report_.refused++;
+    return {};
+}
+
+// Keeps the changes if the plan is faster with them.
+bool Tuner::try_whole(const Tuning& changes) {
+    Tuning candidate = changes;
+    candidate.insert(tuning_.begin(), tuning_.end()); // what is not changed
+    try {
+        Pair ms = compare(candidate, tuning_);
+        if (!(ms.candidate < kGain * ms.other))
+            return false;
+        tuning_ = candidate;
+        last_ = ms;
+        steps_++;
+        return true;
+    } catch (const Error&) {
+        report_.refused++;
+        return false;
+    }
+}
+
+void Tuner::choose_kernels(const Choices& choices, Times best) {
+    Tuning faster;
+    for (size_t i = 1; i < o_.candidates && in_time(); i++) {
+        Tuning candidates;
+        for (const auto& [product, kernels] : choices)
+            if (i < kernels.size() && best.count(product) > 0)
+                candidates[product] = kernels[i];
+        if (candidates.empty())
+            break;
+        for (const auto& [product, ms] : try_products(candidates))
+            if (candidates.count(product) > 0 && ms < kGain * best[product]) {
+                best[product] = ms;
+                faster[product] = candidates[product];
+            }
+    }
+    if (!faster.empty())
+        try_whole(faster);
+}
+
+void Tuner::decide(const Choices& family) {
+    for (size_t i = 1; i < o_.candidates && in_time(); i++) {
+        Tuning changes;
+        for (const auto& [name, options] : family)
+            if (i < options.size())
+                changes[name] = options[i];
+        if (changes.empty())
+            break;
+        if (try_whole(changes) || !o_.one_by_one || changes.size() == 1)
+            continue;
+        for (const auto& [name, option] : changes)
+            if (in_time())
+                try_whole({{name, option}});
+    }
+}
+
+TuneReport Tuner::run() {
+    std::unique_ptr<Plan> first = build({});
+    expected_ = results(*first);
+    Choices kernels = first->choices(), all = kernels;
+    std::vector<Choices> families;
+    for (const auto& [family, decisions] : first->decisions()) {
+        families.emplace_back();
+        for (const auto& [what, options] : decisions)
+            all[family + " " + what] = families.back()[family + " " + what] = options;
+    }
+    if (all.empty())
+        return report_;
+    report_.before_ms = report_.after_ms = plan_ms(*first);
+    Times own = product_ms(*first);
+    first.reset();
+    choose_kernels(kernels, own);
+    for (const Choices& family : families)
+        decide(family);
+
+    if (steps_ > 1) { // each against the one before: now all against none
+        Tuning best = std::exchange(tuning_, {});
+        try_whole(best);
+    }
+    if (!tuning_.empty()) {
+        report_.before_ms = last_.other;
+        report_.after_ms = last_.candidate;
+    }
+    for (const auto& [name, options] : all) {
+        auto chosen = tuning_.find(name);
+        report_.tuning[name] = chosen == tuning_.end() ? options.front() : chosen->second;
+        report_.changed += report_.tuning[name] != options.front();
+    }
+    report_.seconds = seconds_since(start_);
+    return report_;
+}
+
 } // namespace
 
 TuneReport tune(Device& device, const Graph& graph, const TuneOptions& o) {
     require(o.candidates >= 1 && o.repeats >= 1, "tune: ", o.candidates, " candidates, ", o.repeats, " repeats");
-    auto start = std::chrono::steady_clock::now();
-    TuneReport report;
-    if (!device.caps().timestamps)
-        return report;
-    Round first = run_round(device, graph, o, {});
-    report.before_ms = report.after_ms = first.plan_ms;
-    for (const auto& [product, kernels] : first.choices)
-        report.tuning[product] = kernels.front();
-    // A round whose results count, or nothing.
-    auto attempt = [&](const Tuning& tuning) -> std::optional<Round> {
-        try {
-            Round round = run_round(device, graph, o, tuning);
-            if (same(first, round, is_16_bit(o.precision) ? 1e-3 : 1e-5))
-                return round;
-        } catch (const Error&) { // a driver that cannot compile it, or has no memory for it
-        }
-        report.refused++;
-        return {};
-    };
-
-    Times best = first.product_ms;
-    Tuning faster;
-    for (size_t i = 1; i < o.candidates; i++) {
-        std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
-        Tuning candidates;
-        for (const auto& [product, kernels] : first.choices)
-            if (i < kernels.size())
-                candidates[product] = kernels[i];
-        if (candidates.empty() || spent.count() > o.seconds)
-            break;
-        std::optional<Round> round = attempt(candidates);
-        for (const auto& [product, kernel] : candidates) {
-            if (!round || round->product_ms.count(product) == 0)
-                continue;
-            double ms = round->product_ms[product];
-            if (ms < kGain * best[product]) {
-                best[product] = ms;
-                faster[product] = kernel;
-            }
-        }
-    }
-    if (faster.empty())
-        return report;
-    std::optional<Round> chosen = attempt(faster);
-    // Once more without: a device that was cold, or busy, at first must not decide.
-    double before = std::min(first.plan_ms, run_round(device, graph, o, {}).plan_ms);
-    report.before_ms = report.after_ms = before;
-    if (!chosen || chosen->plan_ms > kGain * before)
-        return report;
-    for (const auto& [product, kernel] : faster)
-        report.tuning[product] = kernel;
-    report.changed = faster.size();
-    report.after_ms = chosen->plan_ms;
-    return report;
+    return Tuner(device, graph, o).run();
 }
 
-// ---- the file: a line for the version (of the choices that there are) and driver, then product, tab, kernel --------
+std::string tuning_key(const Device& device) {
+    const Caps& caps = device.caps();
+    return concat_text("vkvae tuning 3, ", caps.name, ", ", caps.driver, ", ", caps.driver_version);
+}
+
+// ---- the file: tuning_key() in the first line, then name, tab, choice ----------------------------------------------
 
 namespace {
 
@@ -132,10 +253,6 @@ constexpr uint64_t kLargestFile = 4 << 20;
 
 std::filesystem::path tuning_file(const Device& device) {
     return std::filesystem::path(device.cache_file()).replace_extension(".tuning"); // beside the pipeline cache
-}
-
-std::string first_line(const Caps& caps) {
-    return concat_text("vkvae tuning 2, ", caps.name, ", ", caps.driver, ", ", caps.driver_version);
 }
 
 } // namespace
@@ -150,8 +267,8 @@ Tuning load_tuning(const Device& device) {
         std::vector<std::byte> bytes = read_file(file, kLargestFile);
         std::istringstream lines(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
         std::string line;
-        if (!std::getline(lines, line) || line != first_line(device.caps()))
-            return tuning; // another driver's, or no such file at all
+        if (!std::getline(lines, line) || line != tuning_key(device))
+            return tuning; // another version's or driver's, or no such file at all
         while (std::getline(lines, line)) {
             size_t tab = line.find('\t');
             if (tab == std::string::npos)
@@ -169,11 +286,11 @@ void store_tuning(const Device& device, const Tuning& tuning) {
     if (device.cache_file().empty() || tuning.empty())
         return;
     Tuning all = load_tuning(device);
-    for (const auto& [product, kernel] : tuning)
-        all[product] = kernel;
-    std::string text = first_line(device.caps()) + "\n";
-    for (const auto& [product, kernel] : all)
-        text += product + "\t" + kernel + "\n";
+    for (const auto& [name, choice] : tuning)
+        all[name] = choice;
+    std::string text = tuning_key(device) + "\n";
+    for (const auto& [name, choice] : all)
+        text += name + "\t" + choice + "\n";
     std::error_code ignored; // if there is no directory then, writing says so
     std::filesystem::create_directories(file.parent_path(), ignored);
     write_file_atomic(file, text);

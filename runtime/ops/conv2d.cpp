@@ -60,15 +60,12 @@ void lower_conv(Lowering& l, Pass pass, Geometry s, Tensor a, Tensor b, Tensor b
     }
     reads.f16 = reads_f16(l, a, b);
     std::string product = name + type_suffix(l, a, b);
-    bool turned = pass == Pass::input_gradient;
-    Winograd winograd = as_winograd(pass, s);
-    Rival rival;
-    if (s.kh == 3 && s.kw == 3 && s.stride == 1 && pass != Pass::weight_gradient)
-        rival = winograd_rival(l.caps, winograd, reads.f16);
-    bool may_split = pass == Pass::weight_gradient && l.node->steps.empty();
-    Gemm gemm = choose_gemm(l, product.c_str(), m, n, k, reads, may_split, rival);
-    if (gemm.tile == rival.gemm.tile)
-        return lower_winograd(l, gemm, winograd, turned, a, b, bias, result, product);
+    if (s.kh == 3 && s.kw == 3 && s.stride == 1 && pass != Pass::weight_gradient) {
+        Winograd winograd = as_winograd(pass, s);
+        if (choose_winograd(l, product, winograd, is_16_bit(l.type(a)) || is_16_bit(l.type(b))))
+            return lower_winograd(l, product, winograd, pass == Pass::input_gradient, a, b, bias, result);
+    }
+    Gemm gemm = choose_gemm(l, product.c_str(), m, n, k, reads, pass == Pass::weight_gradient && l.node->steps.empty());
     WeightGradient to(l, gemm, result, column_sums, m, n);
     s.k_chunk = gemm.k_chunk;
     if (pass == Pass::input_gradient)

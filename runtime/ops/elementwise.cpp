@@ -32,13 +32,17 @@ Tensor binary(Graph& g, const char* op, Tensor a, Tensor b, std::function<void(A
     struct Push {
         uint32_t count, period;
     } push = {uint32_t(element_count(g.shape(a))), uint32_t(element_count(g.shape(b)))};
-    bool whole_sum = std::strcmp(op, "add") == 0 && push.count == push.period;
+    Step step;
+    if (std::strcmp(op, "add") == 0 && push.count == push.period)
+        step = {.kind = Step::add, .operand = b};
+    if (std::strcmp(op, "mul") == 0 && push.period == 1)
+        step = {.kind = Step::scale, .operand = b};
     g.add({.op = op,
            .in = {a, b},
            .out = {y},
            .lower = [=](Lowering& l) { l.each(op, push.count, {}, {a, b, y}, push); },
            .adjoint = std::move(adjoint),
-           .step = whole_sum ? Step{.kind = Step::add, .operand = b} : Step{}});
+           .step = step});
     return y;
 }
 

@@ -2,6 +2,7 @@
 #include "ops/gemm.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <optional>
 
@@ -298,23 +299,46 @@ bool reads_f16(const Lowering& l, Tensor a, Tensor b) {
     return (x == DType::f16 && y != DType::bf16) || (y == DType::f16 && x != DType::bf16);
 }
 
-std::vector<Gemm> gemm_candidates(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, GemmReads reads,
-                                  bool may_split) {
-    std::vector<Choice> list = choices(caps, m, n, k, reads, may_split && k >= 512);
-    auto tiles_of = [&](const Gemm& gemm) { return divide_up(m, gemm.tile_m) * divide_up(n, gemm.tile_n); };
-    const Choice& first = list.front();
-    uint64_t slices = 1;
-    if (may_split && tiles_of(first.gemm) < first.wanted_groups) {
-        // At least 256 products a slice, so that writing and adding the partial sums stays small beside them.
-        uint64_t most = std::max<uint64_t>(1, k / 256);
-        slices = std::clamp<uint64_t>(first.wanted_groups / tiles_of(first.gemm), 1, most);
+namespace {
+
+uint64_t tiles_of(const Gemm& gemm, uint64_t m, uint64_t n) {
+    return divide_up(m, gemm.tile_m) * divide_up(n, gemm.tile_n);
+}
+
+uint64_t slice_of_k(const Choice& first, uint64_t k, uint64_t slices) {
+    return divide_up(divide_up(k, slices), first.k_step) * first.k_step;
+}
+
+} // namespace
+
+std::vector<uint64_t> slice_counts(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, GemmReads reads) {
+    Choice first = choices(caps, m, n, k, reads, k >= 512).front();
+    uint64_t tiles = tiles_of(first.gemm, m, n), busy = 1;
+    // At least 256 products a slice, so that writing and adding the partial sums stays small beside them.
+    if (tiles < first.wanted_groups)
+        busy = std::clamp<uint64_t>(first.wanted_groups / tiles, 1, std::max<uint64_t>(1, k / 256));
+    uint64_t most = std::min({k / 64, caps.max_storage_range / (4 * m * n), caps.max_group_count});
+    std::vector<uint64_t> counts;
+    for (uint64_t wanted : {busy, 2 * busy, busy / 2, 4 * busy, uint64_t(1)}) {
+        if (wanted == 0 || (wanted > busy && wanted > most))
+            continue;
+        uint64_t count = divide_up(k, slice_of_k(first, k, wanted));
+        if (std::find(counts.begin(), counts.end(), count) == counts.end())
+            counts.push_back(count);
     }
+    return counts;
+}
+
+std::vector<Gemm> gemm_candidates(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, GemmReads reads,
+                                  bool may_split, uint64_t slices) {
+    std::vector<Choice> list = choices(caps, m, n, k, reads, may_split && k >= 512);
+    Choice first = list.front();
     std::vector<Gemm> gemms;
     for (Choice& choice : list) {
         Gemm& gemm = choice.gemm;
-        gemm.k_chunk = uint32_t(divide_up(divide_up(k, slices), first.k_step) * first.k_step);
+        gemm.k_chunk = uint32_t(slice_of_k(first, k, slices));
         gemm.slices = uint32_t(divide_up(k, gemm.k_chunk));
-        uint64_t tiles = tiles_of(gemm), x = std::min(tiles, caps.max_group_count), y = divide_up(tiles, x);
+        uint64_t tiles = tiles_of(gemm, m, n), x = std::min(tiles, caps.max_group_count), y = divide_up(tiles, x);
         gemm.groups = {uint32_t(x), uint32_t(y), gemm.slices};
         bool known = std::any_of(gemms.begin(), gemms.end(), [&](const Gemm& g) { return g.tile == gemm.tile; });
         if (y <= caps.max_group_count && !known)
@@ -324,19 +348,21 @@ std::vector<Gemm> gemm_candidates(const Caps& caps, uint64_t m, uint64_t n, uint
     return gemms;
 }
 
-Gemm choose_gemm(Lowering& l, const char* name, uint64_t m, uint64_t n, uint64_t k, GemmReads reads, bool may_split,
-                 const Rival& rival) {
-    std::vector<Gemm> gemms = gemm_candidates(l.caps, m, n, k, reads, may_split);
-    if (rival.place == Rival::only)
-        gemms.clear();
-    if (rival.place != Rival::absent) // not far down the list, where a tuner does not go
-        gemms.insert(gemms.begin() + (rival.place == Rival::second), rival.gemm);
+Gemm choose_gemm(Lowering& l, const char* name, uint64_t m, uint64_t n, uint64_t k, GemmReads reads, bool may_split) {
+    std::string shape = concat_text(m, "x", n, "x", k, " ", uint32_t(reads.a), uint32_t(reads.b));
+    uint64_t slices = 1;
+    if (may_split) {
+        std::vector<uint64_t> counts = slice_counts(l.caps, m, n, k, reads);
+        std::vector<std::string> names;
+        for (uint64_t count : counts)
+            names.push_back(std::to_string(count));
+        slices = counts[l.decide(concat_text("slices ", name), shape, names)];
+    }
+    std::vector<Gemm> gemms = gemm_candidates(l.caps, m, n, k, reads, may_split, slices);
     std::vector<std::string> tiles;
     for (const Gemm& gemm : gemms)
         tiles.push_back(gemm.tile);
-    std::string product = concat_text(name, " ", m, "x", n, "x", k, " ", uint32_t(reads.a), uint32_t(reads.b),
-                                      may_split ? concat_text(" in ", gemms[0].slices) : "");
-    return gemms[l.choose(product, tiles)];
+    return gemms[l.choose(concat_text(name, " ", shape, may_split ? " in slices" : ""), tiles)];
 }
 
 WeightGradient::WeightGradient(Lowering& l, const Gemm& gemm, Tensor w, Tensor db, uint64_t m, uint64_t n)
@@ -381,7 +407,7 @@ void read_bits(const Lowering& l, Dispatch& d) {
 void add_epilogue(const Lowering& l, const Gemm& gemm, Tensor bias, Tensor result, uint64_t n, Dispatch& d,
                   Tensor column_sums) {
     constexpr uint32_t kKeepColumnSums = 3; // as in epilogue.glsl
-    static const char* const names[] = {"", "+activation", "+activation_gradient", "+add"};
+    static const char* const names[] = {"", "+activation", "+activation_gradient", "+add", "+residual", "+scale"};
     const std::vector<Step>& steps = l.node->steps;
     bool quads = n % 4 == 0 && gemm.stores_quads;
     uint32_t texel = quads ? 4 : 1, keep = 0;
@@ -390,11 +416,12 @@ void add_epilogue(const Lowering& l, const Gemm& gemm, Tensor bias, Tensor resul
     uint32_t widths[2] = {1, 1}; // of the operands' texels; an operand may be B itself
     uint32_t kinds[4] = {};
     for (uint32_t i = 0; i < steps.size(); i++) {
-        kinds[2 * i] = steps[i].kind;
-        kinds[2 * i + 1] = steps[i].function;
+        bool residual = steps[i].kind == Step::residual;
+        kinds[2 * i] = steps[i].kind | (residual ? steps[i].function << 8 : 0);
+        kinds[2 * i + 1] = residual ? std::bit_cast<uint32_t>(steps[i].factor) : steps[i].function;
         if (steps[i].operand) {
             operands[i] = steps[i].operand;
-            widths[i] = texel;
+            widths[i] = steps[i].kind == Step::scale ? 1 : texel;
         }
         if (steps[i].before) {
             kept = steps[i].before;

@@ -30,17 +30,14 @@ struct Gemm {
     std::array<uint32_t, 3> groups = {1, 1, 1};
 };
 
-// For C (m, n) = sum over k: all that can do it, the one to take unless measurements say otherwise first. With may_split,
-// long sums that leave the device idle are split into slices of k: always the same for one shape, whatever the tile.
-std::vector<Gemm> gemm_candidates(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, GemmReads reads, bool may_split);
-// A kernel of another kind that can do the same product, and where it stands among those.
-struct Rival {
-    Gemm gemm;
-    enum Place { absent, second, first, only } place = absent;
-};
-// Of all the one that the Lowering's Tuning says, or the first. `name`: of the kernel.
-Gemm choose_gemm(Lowering& l, const char* name, uint64_t m, uint64_t n, uint64_t k, GemmReads reads, bool may_split,
-                 const Rival& rival = {});
+// For C (m, n) = sum over k: all that can do it, the one to take unless measurements say otherwise first. may_split: k
+// may be split, and here it is, into `slices`, one of slice_counts(): the same for all of them, whatever the tile.
+std::vector<Gemm> gemm_candidates(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, GemmReads reads, bool may_split,
+                                  uint64_t slices = 1);
+// Into how many slices of k a product can be split: first so many that the device is busy, then neighbours of that.
+std::vector<uint64_t> slice_counts(const Caps& caps, uint64_t m, uint64_t n, uint64_t k, GemmReads reads);
+// Of all those what the Lowering's Tuning says, or the first. `name`: of the kernel.
+Gemm choose_gemm(Lowering& l, const char* name, uint64_t m, uint64_t n, uint64_t k, GemmReads reads, bool may_split);
 
 // A tile of shaders/common/gemm_tile.glsl: m x n sums, k at a time, rows x columns of the sums in each work item.
 struct GemmTile {

@@ -1,13 +1,16 @@
-// Likelihoods: -scale log p(x | parameters) summed over each row, and its gradient, in one pass over the data.
+// Likelihoods: -scale log p(x | parameters) in parts of each sample, and its gradient.
 //
 //   bernoulli  nll = softplus(l) - x l                       dl = sigmoid(l) - x
 //   gaussian   nll = (x-m)^2 e^(-2s) / 2 + s + log(2 pi)/2   dm = (m-x) e^(-2s),  ds = 1 - (x-m)^2 e^(-2s)
 //
+// The gradient for the prediction p is factor (mean(p) - x), and so a Step, wherever the factor is known before anything
+// runs: the product that makes p ends with it, and the sums are nothing that the backward pass waits for.
+//
 // Kernels: shaders/elbo/bernoulli.comp, gaussian.comp on common/likelihood.glsl: a work item adds a chunk of a row.
-#include "ops/gemm.hpp"
 #include "vkvae/ops.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace vkvae {
 namespace {
@@ -17,104 +20,103 @@ struct Push {
     float scale;
 };
 
-// The gradient that the forward pass left, times the gradient that reaches each row; a constant 1 is the usual case.
-Tensor times_rows(Graph& g, Tensor gradient, Tensor dy) {
-    if (g.info(dy).constant)
-        return *g.info(dy).constant == 1.0f ? gradient : scale(g, gradient, *g.info(dy).constant);
-    Tensor result = g.tensor(g.shape(gradient), "scaled rows");
-    struct RowsPush {
-        uint32_t count, width;
-    } push = {uint32_t(element_count(g.shape(gradient))), uint32_t(g.dim(gradient, 1))};
-    g.add({.op = "scale_rows",
-           .in = {gradient, dy},
-           .out = {result},
-           .lower = [=](Lowering& l) { l.each("scale_rows", push.count, {}, {gradient, dy, result}, push); },
-           .adjoint = {}});
-    return result;
-}
-
-// One run of a likelihood's kernel over x and p (N, D); what is empty is not computed.
-struct Pass {
+struct Inputs {
     const char* shader;
-    Tensor x, p, log_sigma;
+    Tensor x, p, log_sigma; // log_sigma is empty for likelihoods without a scale
+    Activation mean;        // of p
     Push push;
 };
-void lower_pass(Lowering& l, const Pass& pass, Tensor partial, Tensor dp, Tensor sigma_partial, Tensor row_factors) {
-    Tensor nothing = pass.x; // for bindings that the kernel leaves alone
-    Tensor unwritten = partial ? partial : dp;
-    std::vector<Tensor> buffers = {pass.x, pass.p, unwritten, dp ? dp : unwritten};
-    if (pass.log_sigma)
-        buffers.insert(buffers.end(), {pass.log_sigma, sigma_partial ? sigma_partial : unwritten});
-    buffers.push_back(row_factors ? row_factors : nothing);
-    l.each(pass.shader, pass.push.count,
-           {uint32_t(bool(dp)), uint32_t(bool(sigma_partial)), uint32_t(bool(partial)), uint32_t(bool(row_factors))},
-           buffers, pass.push);
+
+// One run of a likelihood's kernel over x and p (N, D); what is empty is not computed.
+void lower_pass(Lowering& l, const Inputs& in, Tensor parts, Tensor sigma_parts, Tensor dp, Tensor part_factors) {
+    Tensor nothing = in.x; // for bindings that the kernel leaves alone
+    Tensor unwritten = parts ? parts : dp ? dp : sigma_parts;
+    std::vector<Tensor> buffers = {in.x, in.p, parts ? parts : unwritten, dp ? dp : unwritten};
+    if (in.log_sigma)
+        buffers.insert(buffers.end(), {in.log_sigma, sigma_parts ? sigma_parts : unwritten});
+    buffers.push_back(part_factors ? part_factors : nothing);
+    l.each(in.shader, in.push.count,
+           {uint32_t(bool(dp)), uint32_t(bool(sigma_parts)), uint32_t(bool(parts)), uint32_t(bool(part_factors))}, buffers,
+           in.push);
 }
 
-// dp times a number for each row (N): where the gradient that reaches the rows is known only when the kernels run, it is
-// computed with it in one pass, and not left by the forward pass.
-Tensor gradient_of_rows(Graph& g, const Pass& pass, Tensor row_factors) {
-    Tensor dp = g.tensor(g.shape(pass.p), "d prediction");
-    std::vector<Tensor> in = {pass.x, pass.p, row_factors};
-    if (pass.log_sigma)
-        in.push_back(pass.log_sigma);
+// The same, with the gradient dy (N, C) that reaches the parts.
+Tensor prediction_gradient(Graph& g, Inputs in, Tensor dy) {
+    std::optional<float> constant = g.info(dy).constant;
+    bool one_number = constant || g.info(dy).uniform;
+    std::optional<float> log_sigma = in.log_sigma ? g.info(in.log_sigma).constant : 0.0f;
+    in.push.scale *= constant.value_or(1);
+    Tensor dp = g.tensor(g.shape(in.p), "d prediction"), part_factors = one_number ? Tensor{} : dy;
+    std::vector<Tensor> reads = {in.p, in.x};
+    if (in.log_sigma)
+        reads.push_back(in.log_sigma);
+    if (part_factors)
+        reads.push_back(part_factors);
+    Step step;
+    if (one_number && log_sigma)
+        step = {.kind = Step::residual,
+                .function = uint32_t(in.mean),
+                .factor = in.push.scale * std::exp(-2 * *log_sigma),
+                .operand = in.x};
     g.add({.op = "likelihood_gradient",
-           .in = in,
+           .in = reads,
            .out = {dp},
-           .lower = [=](Lowering& l) { lower_pass(l, pass, {}, dp, {}, row_factors); },
-           .adjoint = {}});
-    return dp;
+           .lower = [=](Lowering& l) { lower_pass(l, in, {}, {}, dp, part_factors); },
+           .adjoint = {},
+           .step = step});
+    return one_number && !constant ? mul(g, dp, g.view(dy, {1})) : dp;
 }
 
-// `log_sigma` is empty for likelihoods without a scale.
-Tensor likelihood(Graph& g, const char* shader, Tensor x, Tensor p, Tensor log_sigma, float factor) {
-    Shape shape = g.shape(x);
-    require(shape.size() == 2 && g.shape(p) == shape, shader, ": x ", to_text(shape), " and its prediction ",
-            to_text(g.shape(p)), " must be the same (N, D)");
-    require(!log_sigma || element_count(g.shape(log_sigma)) == 1, shader, ": log_sigma must be one number");
-    int64_t n = shape[0], width = shape[1];
+Tensor likelihood(Graph& g, Inputs in, float factor) {
+    Shape shape = g.shape(in.x);
+    require(shape.size() == 2 && g.shape(in.p) == shape, in.shader, ": x ", to_text(shape), " and its prediction ",
+            to_text(g.shape(in.p)), " must be the same (N, D)");
+    require(!in.log_sigma || element_count(g.shape(in.log_sigma)) == 1, in.shader, ": log_sigma must be one number");
+    int64_t width = shape[1];
     int64_t chunks = std::clamp<int64_t>(width / 48, 1, 256);
-    Tensor nll = g.tensor({n}, "nll"), dp = g.tensor(shape, "d prediction");
-    std::vector<Tensor> in = {x, p}, out = {nll, dp};
-    Tensor dsigma; // (N): gradient for log_sigma, row by row
-    if (log_sigma) {
-        dsigma = g.tensor({n}, "d log_sigma rows");
-        in.push_back(log_sigma);
-        out.push_back(dsigma);
+    in.push = {uint32_t(shape[0] * chunks), uint32_t(width), uint32_t(chunks), factor};
+    Tensor parts = g.tensor({shape[0], chunks}, "nll parts");
+    std::vector<Tensor> reads = {in.x, in.p}, out = {parts};
+    Tensor sigma_parts; // gradient for log_sigma
+    if (in.log_sigma) {
+        sigma_parts = g.tensor({shape[0], chunks}, "d log_sigma parts");
+        reads.push_back(in.log_sigma);
+        out.push_back(sigma_parts);
     }
-    Pass pass = {shader, x, p, log_sigma, {uint32_t(n * chunks), uint32_t(width), uint32_t(chunks), factor}};
-    auto lower = [=](Lowering& l) {
-        Tensor partial = l.scratch({n, chunks}, "nll partial"), sigma_partial;
-        if (log_sigma && l.used(dsigma))
-            sigma_partial = l.scratch({n, chunks}, "log_sigma partial");
-        lower_pass(l, pass, partial, l.used(dp) ? dp : Tensor{}, sigma_partial, {});
-        lower_reduce(l, partial, nll, ReduceOp::sum, uint64_t(n), uint64_t(chunks), 1, 1);
-        if (sigma_partial)
-            lower_reduce(l, sigma_partial, dsigma, ReduceOp::sum, uint64_t(n), uint64_t(chunks), 1, 1);
-    };
     auto adjoint = [=](Adjoint& d) {
         Graph& graph = d.graph;
-        require(!d.wanted[0], shader, ": the data have no gradient");
+        require(!d.wanted[0], in.shader, ": the data have no gradient");
         if (d.wanted[1])
-            d.dx[1] = graph.info(d.dy[0]).constant ? times_rows(graph, dp, d.dy[0])
-                                                   : gradient_of_rows(graph, pass, d.dy[0]);
-        if (log_sigma && d.wanted[2]) {
-            Tensor rows = reshape(graph, dsigma, {n, 1});
-            d.dx[2] = reshape(graph, sum(graph, times_rows(graph, rows, d.dy[0])), graph.shape(log_sigma));
+            d.dx[1] = prediction_gradient(graph, in, d.dy[0]);
+        if (in.log_sigma && d.wanted[2]) {
+            std::optional<float> constant = graph.info(d.dy[0]).constant;
+            Tensor weighted = !constant          ? mul(graph, sigma_parts, d.dy[0])
+                              : *constant == 1.0f ? sigma_parts
+                                                  : scale(graph, sigma_parts, *constant);
+            d.dx[2] = reshape(graph, sum(graph, weighted), graph.shape(in.log_sigma));
         }
     };
-    g.add({.op = shader, .in = in, .out = out, .lower = lower, .adjoint = adjoint});
-    return nll;
+    g.add({.op = in.shader,
+           .in = reads,
+           .out = out,
+           .lower =
+               [=](Lowering& l) {
+                   bool sigma = in.log_sigma && l.used(sigma_parts);
+                   if (l.used(parts) || sigma)
+                       lower_pass(l, in, parts, sigma ? sigma_parts : Tensor{}, {}, {});
+               },
+           .adjoint = adjoint});
+    return parts;
 }
 
 } // namespace
 
 Tensor bernoulli_nll(Graph& g, Tensor x, Tensor logits, float scale) {
-    return likelihood(g, "bernoulli", x, logits, {}, scale);
+    return likelihood(g, {"bernoulli", x, logits, {}, Activation::sigmoid, {}}, scale);
 }
 
 Tensor gaussian_nll(Graph& g, Tensor x, Tensor mean, Tensor log_sigma, float scale) {
-    return likelihood(g, "gaussian", x, mean, log_sigma, scale);
+    return likelihood(g, {"gaussian", x, mean, log_sigma, Activation::none, {}}, scale);
 }
 
 } // namespace vkvae

@@ -1,4 +1,4 @@
-// 3x3 convolutions of stride 1 with a third of the products, as a rival of the GEMM tiles.
+// 3x3 convolutions of stride 1 with a third of the products.
 #pragma once
 
 #include "ops/gemm.hpp"
@@ -12,11 +12,15 @@ struct Winograd {
     int32_t pad_top, pad_left;
 };
 
-// Where it stands among the kernels that can do such a convolution on this device in this precision.
-Rival winograd_rival(const Caps& caps, const Winograd& s, bool f16);
+// Whether it can be, and whether that was measured to be faster.
+bool can_winograd(const Caps& caps, const Winograd& s);
+bool prefers_winograd(const Caps& caps, const Winograd& s, bool narrow);
+// Whether it shall be: what the Lowering's Tuning says of it, or what is preferred. `name`: of the convolution;
+// `narrow`: it reads 16 bits.
+bool choose_winograd(Lowering& l, const std::string& name, const Winograd& s, bool narrow);
 
-// The chosen rival's dispatches. `turned`: the weight is (3, 3, o, c) and turned by half a turn, for an input gradient.
-void lower_winograd(Lowering& l, const Gemm& gemm, const Winograd& s, bool turned, Tensor x, Tensor w, Tensor bias,
-                    Tensor y, const std::string& name);
+// `turned`: the weight is (3, 3, o, c) and turned by half a turn, for an input gradient.
+void lower_winograd(Lowering& l, const std::string& name, const Winograd& s, bool turned, Tensor x, Tensor w,
+                    Tensor bias, Tensor y);
 
 } // namespace vkvae

@@ -17,7 +17,7 @@ constexpr uint32_t kDrawsPerSubmit = 16;
 
 // One batch of the data through encoder and decoder: what does not depend on K.
 struct ElboPass {
-    Tensor data, indices, x, mu, logvar, nll, kl, mean;
+    Tensor data, indices, x, moments, mu, nll, kl, mean;
     Weights w;
     std::unique_ptr<Plan> plan;
 };
@@ -29,14 +29,13 @@ ElboPass build_elbo_pass(Device& device, const Vae& vae, const EvaluateOptions& 
     p.indices = g.input({1, o.batch}, "indices", DType::u32);
     p.w = vae.add_weights(g);
     p.x = gather(g, p.data, p.indices, o.binarize);
-    Posterior q = vae.encode(g, p.w, p.x);
-    Rsample drawn = standard_normal().posterior_sample(g, q.mu, q.logvar, {}, KlEstimate::analytic);
+    p.moments = vae.encode(g, p.w, p.x);
+    p.mu = slice(g, p.moments, 1, 0, vae.config().latent);
+    Rsample drawn = standard_normal().posterior_sample(g, p.moments, {}, KlEstimate::analytic);
     p.nll = vae.nll(g, p.w, p.x, vae.decode(g, p.w, drawn.z), 1);
-    p.mean = vae.mean(g, vae.decode(g, p.w, q.mu));
+    p.mean = vae.mean(g, vae.decode(g, p.w, p.mu));
     p.kl = drawn.kl;
-    p.mu = q.mu;
-    p.logvar = q.logvar;
-    for (Tensor t : {p.x, p.mu, p.logvar, p.nll, p.kl, p.mean})
+    for (Tensor t : {p.x, p.moments, p.mu, p.nll, p.kl, p.mean})
         g.keep(t);
     p.plan = std::make_unique<Plan>(device, g);
     return p;
@@ -44,7 +43,7 @@ ElboPass build_elbo_pass(Device& device, const Vae& vae, const EvaluateOptions& 
 
 // K draws for one batch: encoder results go in, -log w comes out in a ring.
 struct ImportancePass {
-    Tensor x, mu, logvar, ring;
+    Tensor x, moments, ring;
     Weights w;
     std::unique_ptr<Plan> plan;
 };
@@ -52,13 +51,11 @@ struct ImportancePass {
 ImportancePass build_importance_pass(Device& device, const Vae& vae, const EvaluateOptions& o) {
     ImportancePass p;
     Graph g;
-    int64_t latent = vae.config().latent;
     p.w = vae.add_weights(g);
     p.x = g.input({o.batch, vae.config().pixels()}, "x");
-    p.mu = g.input({o.batch, latent}, "mu");
-    p.logvar = g.input({o.batch, latent}, "logvar");
+    p.moments = g.input({o.batch, 2 * vae.config().latent}, "moments");
     p.ring = g.input({kDrawsPerSubmit, o.batch}, "log weights");
-    Rsample drawn = standard_normal().posterior_sample(g, p.mu, p.logvar, {}, KlEstimate::sampled);
+    Rsample drawn = standard_normal().posterior_sample(g, p.moments, {}, KlEstimate::sampled);
     Tensor nll = vae.nll(g, p.w, p.x, vae.decode(g, p.w, drawn.z), 1);
     ring_store(g, {{add(g, nll, sum(g, drawn.kl, 1, 1))}}, p.ring, 0);
     p.plan = std::make_unique<Plan>(device, g, PlanOptions{.max_steps = kDrawsPerSubmit});
@@ -105,8 +102,7 @@ void add_batch(Totals& t, ElboPass& p, int64_t valid, int64_t latent, int64_t pi
 void add_importance(Totals& t, ImportancePass& p, const ElboPass& elbo, StepParams params, int64_t valid,
                     const EvaluateOptions& o) {
     p.plan->write(p.x, std::span<const float>(elbo.plan->read(elbo.x)));
-    p.plan->write(p.mu, std::span<const float>(elbo.plan->read(elbo.mu)));
-    p.plan->write(p.logvar, std::span<const float>(elbo.plan->read(elbo.logvar)));
+    p.plan->write(p.moments, std::span<const float>(elbo.plan->read(elbo.moments)));
     std::vector<LogSum> sums;
     sums.resize(size_t(valid));
     for (int64_t first = 0; first < o.importance_samples; first += kDrawsPerSubmit) {

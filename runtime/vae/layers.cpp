@@ -21,8 +21,13 @@ Tensor Scope::parameter(const std::string& name, Shape shape, Shape disk_shape, 
     p.fan_in = fan_in;
     p.fill = fill;
     p.narrow = p.shape.size() > 1;
+    p.row = row;
+    p.column = column;
     definitions->push_back(p);
-    return graph.input(p.shape, p.name);
+    Shape in_memory = p.shape;
+    if (row)
+        in_memory.back() = row;
+    return graph.input(in_memory, p.name);
 }
 
 namespace {
@@ -209,9 +214,8 @@ const LayerType& find_layer_type(const std::string& name) {
     fail(Status::data, "unknown layer type '", name, "'; known are ", known);
 }
 
-Tensor dense(Scope& scope, const Flow& flow, int64_t out, bool bias, Activation activation, const Shape& flatten_out) {
-    Graph& g = scope.graph;
-    int64_t in = g.dim(flow.x, 1);
+DenseParameters dense_parameters(Scope& scope, const Flow& flow, int64_t out, bool bias, const Shape& flatten_out) {
+    int64_t in = scope.graph.dim(flow.x, 1);
     // Disk (out, in), where out and in may be (C, H, W) each; inside (in, out) in (H, W, C) order.
     const Shape &o = flatten_out, &i = flow.flattened;
     Shape view = o.empty() ? Shape{out} : Shape{o[2], o[0], o[1]};
@@ -227,7 +231,12 @@ Tensor dense(Scope& scope, const Flow& flow, int64_t out, bool bias, Activation 
     order.insert(order.end(), out_order.begin(), out_order.end());
     Tensor w = scope.parameter("weight", {in, out}, {out, in}, view, order, in);
     Tensor b = bias ? feature_vector(scope, "bias", out, flatten_out, in, 0) : Tensor{};
-    return linear(g, flow.x, w, b, activation);
+    return {w, b};
+}
+
+Tensor dense(Scope& scope, const Flow& flow, int64_t out, bool bias, Activation activation, const Shape& flatten_out) {
+    DenseParameters p = dense_parameters(scope, flow, out, bias, flatten_out);
+    return linear(scope.graph, flow.x, p.weight, p.bias, activation);
 }
 
 namespace {

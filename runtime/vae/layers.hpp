@@ -14,6 +14,7 @@ struct Vae::Scope {
     size_t next = 0; // parameters are asked for in the same order every time
     std::string prefix; // "encoder.layers.0."
     bool he_init = false; // of the definitions
+    int64_t row = 0, column = 0; // of the parameters that are asked for next, see Parameter
 
     // The next parameter, in the shape that the kernel wants; the rest as in Parameter.
     Tensor parameter(const std::string& name, Shape shape, Shape disk_shape, Shape disk_view, std::vector<int> order,
@@ -43,6 +44,10 @@ Flow build_layers(Vae::Scope& scope, const std::string& stack, std::span<const L
 [[noreturn]] void fail_in_layer(const std::string& name, const std::string& type, const Error& error);
 
 // A dense layer on flat features: PyTorch's nn.Linear. flatten_out: the (H, W, C) that its outputs will stand for.
+struct DenseParameters {
+    Tensor weight, bias;
+};
+DenseParameters dense_parameters(Vae::Scope& scope, const Flow& flow, int64_t out, bool bias, const Shape& flatten_out);
 Tensor dense(Vae::Scope& scope, const Flow& flow, int64_t out, bool bias, Activation activation,
              const Shape& flatten_out);
 

@@ -32,13 +32,59 @@ template <class Visit> void each_element(const Parameter& p, Visit visit) {
     }
 }
 
+// The shape of the matrix that p is columns of, or of p.
+Shape shape_in_memory(const Parameter& p) {
+    Shape shape = p.shape;
+    if (p.row)
+        shape.back() = p.row;
+    return shape;
+}
+
+// Element i of p's own shape in that.
+size_t in_memory(const Parameter& p, int64_t i) {
+    return size_t(p.row ? i / p.shape.back() * p.row + p.column + i % p.shape.back() : i);
+}
+
+// Where that begins, from the start of the flat buffer.
+int64_t begin_in_memory(const Parameter& p) { return p.offset - p.column; }
+
+// The parameter before number i whose columns end where those of i begin.
+size_t left_neighbour(std::span<const Parameter> list, size_t i) {
+    const Parameter& p = list[i];
+    for (size_t k = i; k-- > 0;)
+        if (list[k].row == p.row && shape_in_memory(list[k]) == shape_in_memory(p) &&
+            list[k].column + list[k].shape.back() == p.column)
+            return k;
+    fail(Status::usage, "parameter ", p.name, " begins at column ", p.column, ", where no other ends");
+}
+
 } // namespace
 
 Parameters::Parameters(std::vector<Parameter> definitions) : list_(std::move(definitions)) {
-    for (Parameter& p : list_) {
+    for (size_t i = 0; i < list_.size(); i++) {
+        Parameter& p = list_[i];
+        if (p.column > 0) {
+            p.offset = begin_in_memory(list_[left_neighbour(list_, i)]) + p.column;
+            continue;
+        }
         p.offset = padded_;
-        padded_ += (p.count() + kAlignElements - 1) / kAlignElements * kAlignElements;
+        padded_ += (element_count(shape_in_memory(p)) + kAlignElements - 1) / kAlignElements * kAlignElements;
     }
+}
+
+std::vector<Tensor> Parameters::views(Graph& g, Tensor flat, Tensor narrow) const {
+    std::vector<Tensor> all;
+    for (size_t i = 0; i < list_.size(); i++) {
+        const Parameter& p = list_[i];
+        if (p.column > 0) {
+            all.push_back(all[left_neighbour(list_, i)]);
+            g.rename(all.back(), concat_text(g.info(all.back()).name, " | ", p.name));
+            continue;
+        }
+        bool narrowed = narrow && p.narrow;
+        all.push_back(g.view(narrowed ? narrow : flat, shape_in_memory(p), uint64_t(p.offset) * (narrowed ? 2 : 4), p.name));
+    }
+    return all;
 }
 
 int64_t Parameters::count() const {
@@ -106,32 +152,29 @@ Device& Parameters::device() const {
     return *device_;
 }
 
-std::vector<float> Parameters::to_disk(const Parameter& p, std::span<const float> inside) const {
-    std::vector<float> values(inside.size());
-    each_element(p, [&](int64_t from, int64_t to) { values[size_t(to)] = inside[size_t(from)]; });
+std::vector<float> Parameters::read(const Parameter& p, Region region) const {
+    std::vector<float> memory(size_t(element_count(shape_in_memory(p)))), values(size_t(p.count()));
+    device().download(buffer_, offset_bytes(region) + uint64_t(begin_in_memory(p)) * 4,
+                      std::as_writable_bytes(std::span(memory)));
+    each_element(p, [&](int64_t from, int64_t to) { values[size_t(to)] = memory[in_memory(p, from)]; });
     return values;
 }
 
-std::vector<float> Parameters::read(const Parameter& p) const {
-    std::vector<float> inside(size_t(p.count()));
-    device().download(buffer_, uint64_t(p.offset) * 4, std::as_writable_bytes(std::span(inside)));
-    return to_disk(p, inside);
-}
+std::vector<float> Parameters::read(const Parameter& p) const { return read(p, Region::weights); }
 
 std::vector<float> Parameters::read_gradient(const Parameter& p) const {
     require(training_, "these parameters have no gradients");
-    std::vector<float> inside(size_t(p.count()));
-    device().download(buffer_, offset_bytes(Region::gradients) + uint64_t(p.offset) * 4,
-                      std::as_writable_bytes(std::span(inside)));
-    return to_disk(p, inside);
+    return read(p, Region::gradients);
 }
 
 void Parameters::write(const Parameter& p, std::span<const float> values) {
     require(int64_t(values.size()) == p.count(), "parameter ", p.name, " has ", p.count(), " numbers, ",
             values.size(), " are given");
-    std::vector<float> inside(values.size());
-    each_element(p, [&](int64_t to, int64_t from) { inside[size_t(to)] = values[size_t(from)]; });
-    upload(uint64_t(p.offset), inside);
+    std::vector<float> memory(size_t(element_count(shape_in_memory(p))));
+    if (p.row) // the other columns stay
+        device().download(buffer_, uint64_t(begin_in_memory(p)) * 4, std::as_writable_bytes(std::span(memory)));
+    each_element(p, [&](int64_t to, int64_t from) { memory[in_memory(p, to)] = values[size_t(from)]; });
+    upload(uint64_t(begin_in_memory(p)), memory);
 }
 
 std::vector<float> Parameters::read(Region region) const {

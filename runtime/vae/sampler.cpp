@@ -14,7 +14,7 @@ struct Sampler::State {
     int64_t batch;
     // Built on first use: a sampler that only decodes never compiles an encoder.
     std::unique_ptr<Plan> encoder, decoder;
-    Tensor x, mu, logvar, z, images;
+    Tensor x, moments, z, images;
 
     void bind(Plan& plan, const Weights& w) {
         plan.bind(w.flat, parameters.buffer(), parameters.offset_bytes(Parameters::Region::weights));
@@ -23,11 +23,8 @@ struct Sampler::State {
         Graph g;
         Weights w = vae.add_weights(g);
         x = g.input({batch, vae.config().pixels()}, "x");
-        Posterior q = vae.encode(g, w, x);
-        mu = q.mu;
-        logvar = q.logvar;
-        g.keep(mu);
-        g.keep(logvar);
+        moments = vae.encode(g, w, x);
+        g.keep(moments);
         encoder = std::make_unique<Plan>(device, g);
         bind(*encoder, w);
     }
@@ -43,7 +40,7 @@ struct Sampler::State {
 };
 
 Sampler::Sampler(Device& device, const Vae& vae, const Parameters& parameters, int64_t batch)
-    : state_(new State{device, vae, parameters, batch, {}, {}, {}, {}, {}, {}, {}}) {
+    : state_(new State{device, vae, parameters, batch, {}, {}, {}, {}, {}, {}}) {
     require(batch > 0, "a sampler's batch must be positive");
 }
 
@@ -103,8 +100,13 @@ Sampler::Encoded Sampler::encode(std::span<const float> images) {
     in_batches(images, s.vae.config().pixels(), s.batch, "x", [&](const std::vector<float>& piece, int64_t count) {
         s.encoder->write(s.x, std::span<const float>(piece));
         s.encoder->run();
-        append(result.mu, s.encoder->read(s.mu), count * s.vae.config().latent);
-        append(result.logvar, s.encoder->read(s.logvar), count * s.vae.config().latent);
+        std::vector<float> moments = s.encoder->read(s.moments);
+        int64_t latent = s.vae.config().latent;
+        for (int64_t i = 0; i < count; i++) {
+            auto mu = moments.begin() + 2 * i * latent, logvar = mu + latent;
+            result.mu.insert(result.mu.end(), mu, logvar);
+            result.logvar.insert(result.logvar.end(), logvar, logvar + latent);
+        }
     });
     return result;
 }

@@ -44,9 +44,7 @@ TrainGraph build_graph(const Vae& vae, const TrainOptions& o, int64_t rows, DTyp
 
     Shape flat = g.shape(w.flat);
     t.gradients = g.input(flat, "gradients");
-    Parameters layout(vae.definitions());
-    for (const Parameter& p : layout.list())
-        t.gradient_parts.push_back(g.view(t.gradients, p.shape, uint64_t(p.offset) * 4, "d " + p.name));
+    t.gradient_parts = vae.make_parameters().views(g, t.gradients);
     g.backward(e.loss, w.tensors, t.gradient_parts, t.loss_scale ? g.view(t.loss_scale, {1}) : Tensor{});
 
     if (!update) {
@@ -133,7 +131,7 @@ struct Trainer::State {
     std::unique_ptr<Plan> plan;
     int64_t step = 0;
     int64_t steps_per_submit = 1;
-    double seconds_per_step = 0;
+    double seconds_per_step = 0, device_seconds = 0;
     int64_t epoch = -1; // whose order is in `order`
     std::vector<uint32_t> order;
     int half = 0;                  // of the window that the next submission reads
@@ -209,6 +207,8 @@ void Trainer::State::bind_all(Plan& p, const TrainGraph& t) {
 
 // Measured on a step that ends at the gradients: it can be run again and again, and changes no weight.
 Tuning Trainer::State::tuning() {
+    if (options.tuning)
+        return *options.tuning;
     if (options.autotune == Autotune::off)
         return {};
     Tuning known = load_tuning(device);
@@ -225,6 +225,7 @@ Tuning Trainer::State::tuning() {
     tuned = tune(device, gradients.graph,
                  {.seconds = full ? 600.0 : 20.0,
                   .candidates = full ? size_t(64) : size_t(3),
+                  .one_by_one = full,
                   .repeats = full ? 10 : 3,
                   .precision = options.precision,
                   .bind = [&](Plan& p) { bind_all(p, gradients); },
@@ -237,8 +238,8 @@ Tuning Trainer::State::tuning() {
     } catch (const Error& error) { // no reason not to train
         tuned.not_kept = error.what();
     }
-    for (const auto& [product, kernel] : tuned.tuning)
-        known[product] = kernel; // of every product that there is here: what was known of them is forgotten
+    for (const auto& [name, choice] : tuned.tuning)
+        known[name] = choice; // of everything that there is here: what was known of it is forgotten
     return known;
 }
 
@@ -343,6 +344,7 @@ std::vector<StepStats> Trainer::run(int64_t count) {
         std::vector<StepStats> stats = s.collect(now);
         std::chrono::duration<double> wall = std::chrono::steady_clock::now() - start;
         double seconds = s.plan->gpu_seconds();
+        s.device_seconds += seconds;
         std::move(stats.begin(), stats.end(), std::back_inserter(all));
         count -= now;
         // Grow by doubling towards the wanted duration: the first submission compiles pipelines and says nothing.
@@ -373,6 +375,8 @@ void Trainer::set_step(int64_t step) {
 }
 const Plan& Trainer::plan() const { return *state_->plan; }
 const TuneReport& Trainer::tuned() const { return state_->tuned; }
+double Trainer::device_seconds() const { return state_->device_seconds; }
+const Tuning& Trainer::tuning() const { return state_->plan->chosen(); }
 bool Trainer::data_resident() const { return state_->place.resident; }
 
 TrainMemory train_memory(Device& device, const Vae& vae, const TrainOptions& options, int64_t data_count,
@@ -381,7 +385,10 @@ TrainMemory train_memory(Device& device, const Vae& vae, const TrainOptions& opt
     uint64_t row_bytes = uint64_t(vae.config().pixels()) * (type == DType::u8 ? 1 : 4);
     DataPlace place = place_data(device.caps(), options, data_count, row_bytes);
     TrainGraph train = build_graph(vae, options, place.rows, type);
-    Plan plan(device, train.graph, {.max_steps = options.max_steps, .precision = options.precision});
+    Plan plan(device, train.graph,
+              {.max_steps = options.max_steps,
+               .precision = options.precision,
+               .tuning = options.tuning ? &*options.tuning : nullptr});
     Parameters parameters(vae.definitions());
     uint64_t bound = 0; // what the trainer binds is counted by its owner
     for (Tensor t : {train.data, train.indices, train.ring, train.weights, train.narrow, train.loss_scale,

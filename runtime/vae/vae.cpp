@@ -10,16 +10,20 @@ Tensor as_images(Graph& g, const ModelConfig& c, Tensor x) {
     return reshape(g, x, {g.dim(x, 0), c.height, c.width, c.channels});
 }
 
-Posterior build_encoder(Vae::Scope& scope, const ModelConfig& c, Tensor x) {
+// mu and logvar are one product: their weights are columns of one matrix in memory, two parameters on disk.
+Tensor build_encoder(Vae::Scope& scope, const ModelConfig& c, Tensor x) {
     Graph& g = scope.graph;
     Flow flow = flatten(scope, build_layers(scope, "encoder", c.encoder, {as_images(g, c, x), {}}, {}));
+    scope.row = 2 * c.latent;
     scope.prefix = "fc_mu.";
-    Tensor mu = dense(scope, flow, c.latent, true, Activation::none, {});
+    DenseParameters both = dense_parameters(scope, flow, c.latent, true, {});
     scope.prefix = "fc_logvar.";
-    Tensor logvar = dense(scope, flow, c.latent, true, Activation::none, {});
-    g.rename(mu, "mu");
-    g.rename(logvar, "logvar");
-    return {mu, logvar};
+    scope.column = c.latent;
+    dense_parameters(scope, flow, c.latent, true, {});
+    scope.row = scope.column = 0;
+    Tensor moments = linear(g, flow.x, both.weight, both.bias);
+    g.rename(moments, "moments");
+    return moments;
 }
 
 Tensor build_decoder(Vae::Scope& scope, const ModelConfig& c, Tensor z) {
@@ -48,11 +52,11 @@ Vae::Vae(ModelConfig config) : config_(std::move(config)) {
     // A dry run: checks every shape and collects the parameters. The config is untrusted: errors are its fault.
     try {
         Graph g;
-        Scope scope = {g, nullptr, &definitions_, 0, "", config_.he_init};
+        Scope scope = {g, nullptr, &definitions_, 0, "", config_.he_init, 0, 0};
         build_encoder(scope, config_, g.input({1, config_.pixels()}, "x"));
         build_decoder(scope, config_, g.input({1, config_.latent}, "z"));
         log_sigma_parameter(scope, config_);
-        g.input({make_parameters().padded()}, "weights");
+        g.input({make_parameters().padded()}, "weights"); // has to be one tensor
         if (config_.output_at_mean)
             output_bias();
     } catch (const Error& error) {
@@ -83,9 +87,7 @@ Weights Vae::add_weights(Graph& g, DType precision) const {
     w.flat = g.input({layout.padded()}, "weights");
     if (is_16_bit(precision))
         w.narrow = g.input({layout.padded()}, concat_text("weights in ", type_name(precision)), precision);
-    for (const Parameter& p : layout.list())
-        w.tensors.push_back(w.narrow && p.narrow ? g.view(w.narrow, p.shape, uint64_t(p.offset) * 2, p.name)
-                                                 : g.view(w.flat, p.shape, uint64_t(p.offset) * 4, p.name));
+    w.tensors = layout.views(g, w.flat, w.narrow);
     return w;
 }
 
@@ -101,19 +103,19 @@ size_t decoder_begin(const std::vector<Parameter>& definitions) {
 
 } // namespace
 
-Posterior Vae::encode(Graph& g, const Weights& w, Tensor x) const {
-    Scope scope = {g, &w, nullptr, 0, "", false};
+Tensor Vae::encode(Graph& g, const Weights& w, Tensor x) const {
+    Scope scope = {g, &w, nullptr, 0, "", false, 0, 0};
     return build_encoder(scope, config_, x);
 }
 
 Tensor Vae::decode(Graph& g, const Weights& w, Tensor z) const {
-    Scope scope = {g, &w, nullptr, decoder_begin(definitions_), "", false};
+    Scope scope = {g, &w, nullptr, decoder_begin(definitions_), "", false, 0, 0};
     return build_decoder(scope, config_, z);
 }
 
 Tensor Vae::mean(Graph& g, Tensor prediction) const { return find_likelihood(config_.likelihood).mean(g, prediction); }
 
-Tensor Vae::nll(Graph& g, const Weights& w, Tensor x, Tensor prediction, float factor) const {
+Tensor Vae::nll_parts(Graph& g, const Weights& w, Tensor x, Tensor prediction, float factor) const {
     const Likelihood& likelihood = find_likelihood(config_.likelihood);
     Tensor log_sigma;
     if (config_.learned_sigma)
@@ -123,15 +125,19 @@ Tensor Vae::nll(Graph& g, const Weights& w, Tensor x, Tensor prediction, float f
     return likelihood.nll(g, x, prediction, log_sigma, factor);
 }
 
+Tensor Vae::nll(Graph& g, const Weights& w, Tensor x, Tensor prediction, float factor) const {
+    return sum(g, nll_parts(g, w, x, prediction, factor), 1, 1);
+}
+
 Elbo Vae::elbo(Graph& g, const Weights& w, Tensor x, Tensor eps) const {
     Elbo e;
     float per_sample = 1.0f / float(g.dim(x, 0));
-    e.q = encode(g, w, x);
-    Rsample drawn = standard_normal().posterior_sample(g, e.q.mu, e.q.logvar, eps, KlEstimate::analytic);
+    e.moments = encode(g, w, x);
+    Rsample drawn = standard_normal().posterior_sample(g, e.moments, eps, KlEstimate::analytic);
     e.z = drawn.z;
     e.prediction = decode(g, w, drawn.z);
-    e.kl_dims = vkvae::mean(g, drawn.kl, 0, 1); // not Vae::mean
-    ElboSums sums = elbo_sums(g, nll(g, w, x, e.prediction, per_sample), e.kl_dims);
+    ElboSums sums = elbo_sums(g, nll_parts(g, w, x, e.prediction, per_sample), drawn.kl);
+    e.kl_dims = sums.kl_dims;
     e.nll = sums.nll;
     e.kl = sums.kl;
     e.loss = sums.loss;

@@ -3,13 +3,14 @@
 //
 //   v = value + bias[column];   v = step 1 (v, x1[at]);   v = step 2 (v, x2[at]);   result[at] = v
 //
-// A step is v = act(v), v = v act'(x) or v = v + x; KEEP also stores the value before one of the steps, for the backward
-// pass. With STORE_QUADS the rows of the result are whole vec4s, and four neighbours are stored at a time.
+// A step is v = act(v), v = v act'(x), v = v + x, v = factor (act(v) - x) or v = v x[0]; KEEP also stores the value before
+// one of the steps, for the backward pass. With STORE_QUADS the rows of the result are whole vec4s, and four neighbours are stored at a time.
 // Operands are texel buffers where the kernel's are (common/gemm.glsl).
 #include "common/activation.glsl"
 #include "common/tensor.glsl"
 
-const uint STEP_ACTIVATION = 1, STEP_ACTIVATION_GRADIENT = 2, STEP_ADD = 3; // as Step::Kind in vkvae/graph.hpp
+// As Step::Kind in vkvae/graph.hpp. A residual's function stands above its kind, as the factor has the function's place.
+const uint STEP_ACTIVATION = 1, STEP_ACTIVATION_GRADIENT = 2, STEP_ADD = 3, STEP_RESIDUAL = 4, STEP_SCALE = 5;
 layout(constant_id = 8) const uint STEP_1 = 0;
 layout(constant_id = 9) const uint FUNCTION_1 = 0;
 layout(constant_id = 10) const uint STEP_2 = 0;
@@ -39,12 +40,20 @@ float apply_step(uint kind, uint function, float v, float x) {
         return activate(function, v);
     if (kind == STEP_ACTIVATION_GRADIENT)
         return v * activate_derivative(function, x, x);
+    if (kind == STEP_SCALE)
+        return v * x;
+    if ((kind & 0xffu) == STEP_RESIDUAL)
+        return uintBitsToFloat(function) * (activate(kind >> 8, v) - x);
     return v + x;
 }
 vec4 apply_step(uint kind, uint function, vec4 v, vec4 x) {
     return vec4(apply_step(kind, function, v.x, x.x), apply_step(kind, function, v.y, x.y),
                 apply_step(kind, function, v.z, x.z), apply_step(kind, function, v.w, x.w));
 }
+
+#define OPERAND_QUAD(i, at)                                                                                            \
+    (STEP_##i == STEP_ACTIVATION ? vec4(0.0) : STEP_##i == STEP_SCALE ? vec4(x##i##_one(0)) : x##i##_quad(at))
+#define OPERAND_ONE(i, at) (STEP_##i == STEP_ACTIVATION ? 0.0 : x##i##_one(STEP_##i == STEP_SCALE ? 0 : at))
 
 // Four neighbours from `at`, a multiple of 4; with STORE_QUADS.
 void store_quad(uint at, uint column, vec4 v) {
@@ -53,11 +62,11 @@ void store_quad(uint at, uint column, vec4 v) {
     if (KEEP == 1)
         kept_put_quad(at, v);
     if (STEP_1 != 0)
-        v = apply_step(STEP_1, FUNCTION_1, v, STEP_1 == STEP_ACTIVATION ? vec4(0.0) : x1_quad(at));
+        v = apply_step(STEP_1, FUNCTION_1, v, OPERAND_QUAD(1, at));
     if (KEEP == 2)
         kept_put_quad(at, v);
     if (STEP_2 != 0)
-        v = apply_step(STEP_2, FUNCTION_2, v, STEP_2 == STEP_ACTIVATION ? vec4(0.0) : x2_quad(at));
+        v = apply_step(STEP_2, FUNCTION_2, v, OPERAND_QUAD(2, at));
     result_put_quad(at, v);
 }
 
@@ -69,10 +78,10 @@ void store_one(uint at, uint column, float v) {
     if (KEEP == 1)
         kept_put_one(at, v);
     if (STEP_1 != 0)
-        v = apply_step(STEP_1, FUNCTION_1, v, STEP_1 == STEP_ACTIVATION ? 0.0 : x1_one(at));
+        v = apply_step(STEP_1, FUNCTION_1, v, OPERAND_ONE(1, at));
     if (KEEP == 2)
         kept_put_one(at, v);
     if (STEP_2 != 0)
-        v = apply_step(STEP_2, FUNCTION_2, v, STEP_2 == STEP_ACTIVATION ? 0.0 : x2_one(at));
+        v = apply_step(STEP_2, FUNCTION_2, v, OPERAND_ONE(2, at));
     result_put_one(at, v);
 }

@@ -1,4 +1,5 @@
-// z = mu + exp(logvar/2) eps with its KL term, or the gradients of both. All (N, D). Math: runtime/ops/rsample.cpp.
+// z = mu + exp(logvar/2) eps with its KL term, or the gradients of both, from moments (N, 2 D): mu | logvar. All others are
+// (N, D). Math: runtime/ops/rsample.cpp.
 //
 // variants: rsample | rsample_gradient -DGRADIENT
 #version 450
@@ -11,10 +12,12 @@
 layout(constant_id = 1) const bool EPS_GIVEN = false;
 const uint KL_ANALYTIC = 0, KL_SAMPLED = 1;
 layout(constant_id = 2) const uint KL = KL_ANALYTIC;
-layout(push_constant) uniform Push { uint count; };
-layout(set = 0, binding = 0) readonly restrict buffer Mu { float mu[]; };
-layout(set = 0, binding = 1) readonly restrict buffer Logvar { float logvar[]; };
-layout(set = 0, binding = 2) readonly restrict buffer Eps { float eps_given[]; };
+layout(push_constant) uniform Push { uint count, latent; }; // N D, D
+layout(set = 0, binding = 0) readonly restrict buffer Moments { float moments[]; };
+layout(set = 0, binding = 1) readonly restrict buffer Eps { float eps_given[]; };
+
+// Where in the moments the mu of element i is; its logvar is `latent` further.
+uint mu_at(uint i) { return i + i / latent * latent; }
 
 float draw_eps(uint i) {
     if (EPS_GIVEN)
@@ -37,30 +40,30 @@ float exp_tail(float x) {
 }
 
 #ifdef GRADIENT
-layout(set = 0, binding = 3) readonly restrict buffer Dz { float dz[]; };
-layout(set = 0, binding = 4) readonly restrict buffer Dkl { float dkl[]; };
-layout(set = 0, binding = 5) writeonly restrict buffer Dmu { float dmu[]; };
-layout(set = 0, binding = 6) writeonly restrict buffer Dlogvar { float dlogvar[]; };
+layout(set = 0, binding = 2) readonly restrict buffer Dz { float dz[]; };
+layout(set = 0, binding = 3) readonly restrict buffer Dkl { float dkl[]; };
+layout(set = 0, binding = 4) writeonly restrict buffer Dmoments { float dmoments[]; };
 
 void main() {
     uint i = global_index();
     if (i >= count)
         return;
-    float lv = limited(logvar[i]);
+    uint at = mu_at(i);
+    float logvar = moments[at + latent], lv = limited(logvar);
     float d = 0.5 * (dz[i] * draw_eps(i) * exp(0.5 * lv) + dkl[i] * expm1_stable(lv));
-    dmu[i] = dz[i] + dkl[i] * mu[i];
-    dlogvar[i] = lv == logvar[i] ? d : 0.0;
+    dmoments[at] = dz[i] + dkl[i] * moments[at];
+    dmoments[at + latent] = lv == logvar ? d : 0.0;
 }
 #else
-layout(set = 0, binding = 3) writeonly restrict buffer Z { float z[]; };
-layout(set = 0, binding = 4) writeonly restrict buffer KlOut { float kl[]; };
+layout(set = 0, binding = 2) writeonly restrict buffer Z { float z[]; };
+layout(set = 0, binding = 3) writeonly restrict buffer KlOut { float kl[]; };
 
 void main() {
     uint i = global_index();
     if (i >= count)
         return;
-    float lv = limited(logvar[i]);
-    float m = mu[i], eps = draw_eps(i);
+    uint at = mu_at(i);
+    float m = moments[at], lv = limited(moments[at + latent]), eps = draw_eps(i);
     float value = m + exp(0.5 * lv) * eps;
     z[i] = value;
     kl[i] = 0.5 * (KL == KL_ANALYTIC ? m * m + exp_tail(lv) : value * value - eps * eps - lv);

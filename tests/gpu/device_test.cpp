@@ -68,7 +68,7 @@ TEST_CASE("a loader that offers nothing is an error, not a crash") {
     CHECK(outcome_of([&] { Device::list(options); }).status == Status::device);
 }
 
-TEST_CASE("masked features are gone, and the kernels without them compute the same") {
+TEST_CASE("masked features are gone, and the kernels without them compute the same" * doctest::test_suite("once")) {
     std::vector<float> expected = run_sample_network(test_device());
     Environment mask("VKVAE_DISABLE", "subgroup,timestamps");
     std::unique_ptr<Device> device = Device::create(test_options());
@@ -85,7 +85,8 @@ TEST_CASE("subgroups of a size that is not pinned compute the same") {
     check_same_results(run_sample_network(*device), expected);
 }
 
-TEST_CASE("the smallest workgroups, little shared memory, few groups and no texels compute the same") {
+TEST_CASE("the smallest workgroups, little shared memory, few groups and no texels compute the same" *
+          doctest::test_suite("once")) {
     std::vector<float> expected = run_sample_network(test_device());
     Environment no_subgroup("VKVAE_DISABLE", "subgroup");
     for (const std::pair<const char*, const char*>& mask :

@@ -104,6 +104,8 @@ template <auto Entry> void check_every_call(Devices devices, VkResult answer, bo
 
 } // namespace
 
+TEST_SUITE_BEGIN("once"); // on one driver, see tools/test.sh
+
 TEST_CASE("a device that runs out of memory at any moment") {
     check_every_call<&Functions::vkAllocateMemory>(Devices::one_each, VK_ERROR_OUT_OF_DEVICE_MEMORY);
 }
@@ -156,3 +158,5 @@ TEST_CASE("a submission that does not finish in time says so, and how to wait lo
     CHECK(outcome.says("VKVAE_TIMEOUT"));
     plan.run();
 }
+
+TEST_SUITE_END();

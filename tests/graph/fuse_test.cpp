@@ -90,7 +90,7 @@ TEST_CASE("a step whose operand comes later stays") {
     Sketch s;
     Tensor x = s.graph.input({4, 3}, "x");
     Tensor dy = s.product(x);
-    Tensor late = s.other(x);
+    Tensor late = s.other(dy);
     s.gradient(dy, late);
     CHECK(s.fused() == "product other gradient");
     Sketch early;
@@ -98,6 +98,21 @@ TEST_CASE("a step whose operand comes later stays") {
     Tensor there = early.other(x2);
     early.gradient(early.product(x2), there);
     CHECK(early.fused() == "other product+gradient");
+    Sketch moved; // what reads nothing that this step computes can be there first
+    Tensor x3 = moved.graph.input({4, 3}, "x");
+    Tensor u = moved.product(x3);
+    moved.gradient(u, moved.other(x3));
+    CHECK(moved.fused() == "other product+gradient");
+}
+
+TEST_CASE("what comes first reads and writes nothing that nodes before it have written or read") {
+    Sketch s;
+    Tensor x = s.graph.input({4, 3}, "x"), state = s.graph.input({4, 3}, "state");
+    s.product(state);
+    s.graph.add({.op = "update", .in = {x}, .out = {state}, .lower = [](Lowering&) {}, .adjoint = {}});
+    s.other(state);
+    s.other(x);
+    CHECK(s.fused() == "other product update other");
 }
 
 TEST_CASE("a step that reads another part of the memory, or of another size, stays") {
@@ -123,8 +138,9 @@ TEST_CASE("a result in memory that is used on the way stays where it is") {
     Sketch s;
     Tensor x = s.graph.input({4, 3}, "x"), place = s.graph.input({4, 3}, "place");
     Tensor u = s.product(x);
-    s.other(place); // reads what the activation will overwrite
+    s.other(s.other(u));
+    s.node("reader", {place, u}, {}, false); // of what the activation will overwrite
     s.graph.add({.op = "activation", .in = {u}, .out = {place}, .lower = [](Lowering&) {}, .adjoint = {},
                  .step = {.kind = Step::activation}});
-    CHECK(s.fused() == "product other activation");
+    CHECK(s.fused() == "product other other reader activation");
 }

@@ -200,6 +200,34 @@ TEST_CASE("what a plan cannot give is refused by name") {
     CHECK(plan.level_count() == 2);
 }
 
+TEST_CASE("a step begins beside the end of the one before where the two touch nothing of each other's") {
+    auto joins = [](const Graph& g) {
+        Plan plan(test_device(), g, plan_options());
+        plan.run();
+        return plan.describe().find("no barrier") != std::string::npos;
+    };
+    // Two levels: y from x, then a state from y.
+    Graph two;
+    Tensor begin = two.input({64}, "x"), end = two.input({1, 64}, "ring");
+    ring_store(two, {{scale(two, begin, 2)}}, end, 0);
+    CHECK_FALSE(joins(two)); // the next y may not overwrite what the state is made from
+    // Three levels: what the last one reads is not what the first one writes.
+    Graph g;
+    Tensor x = g.input({64}, "x"), ring = g.input({1, 64}, "ring");
+    ring_store(g, {{scale(g, scale(g, x, 2), 3)}}, ring, 0);
+    CHECK(joins(g));
+    Graph state; // the same, but it begins with what it ends with
+    Tensor of = state.input({1, 64}, "ring");
+    ring_store(state, {{scale(state, scale(state, reshape(state, of, {64}), 2), 3)}}, of, 0);
+    CHECK_FALSE(joins(state));
+    Plan fed_back(test_device(), g, plan_options()); // as above, but by what is bound
+    Buffer memory(test_device(), 256, Memory::device, "both");
+    fed_back.bind(x, memory);
+    fed_back.bind(ring, memory);
+    fed_back.run();
+    CHECK(fed_back.describe().find("no barrier") == std::string::npos);
+}
+
 TEST_CASE("a tensor larger than kernels can see is refused before there is a plan") {
     Environment limit("VKVAE_LIMIT_STORAGE_RANGE", "65536");
     std::unique_ptr<Device> device = Device::create(test_options());

@@ -1,4 +1,5 @@
 // The contract of graph/tune: a choice never changes results, a wrong kernel is refused, and what was found is kept.
+// Decisions are in decide_test.cpp.
 #include <filesystem>
 #include <fstream>
 
@@ -77,18 +78,22 @@ TEST_CASE("every kernel that a product can have gives the same result") {
     }
 }
 
-TEST_CASE("tune chooses among the kernels there are, and only where the device has timestamps") {
+TEST_CASE("tune chooses among what there is: kernels where the device has timestamps, decisions anywhere") {
     Products p;
     Plan plan(test_device(), p.graph, plan_options());
     TuneReport report = tune(test_device(), p.graph, p.options());
     CHECK(report.refused == 0);
-    CHECK(report.tuning.size() == (test_device().caps().timestamps ? plan.choices().size() : 0));
+    Choices all = plan.choices();
+    for (const auto& [family, decisions] : plan.decisions())
+        for (const auto& [what, options] : decisions)
+            all[family + " " + what] = options;
+    CHECK(report.tuning.size() == all.size());
     size_t changed = 0;
-    for (const auto& [product, kernel] : report.tuning) {
-        REQUIRE(plan.choices().count(product) == 1);
-        const std::vector<std::string>& kernels = plan.choices().at(product);
-        CHECK(std::count(kernels.begin(), kernels.end(), kernel) == 1);
-        changed += kernel != kernels.front();
+    for (const auto& [name, choice] : report.tuning) {
+        REQUIRE(all.count(name) == 1);
+        CHECK(std::count(all[name].begin(), all[name].end(), choice) == 1);
+        changed += choice != all[name].front();
+        CHECK((test_device().caps().timestamps || plan.choices().count(name) == 0 || choice == all[name].front()));
     }
     CHECK(changed == report.changed);
     CHECK((changed > 0) == (report.after_ms < report.before_ms));
@@ -132,12 +137,17 @@ TEST_CASE("tunings are kept beside the pipeline cache, for this driver only") {
     REQUIRE(!file.empty());
     std::string line;
     std::getline(std::ifstream(file), line);
-    for (std::string bad : {std::string(), std::string("another driver\na\tb\n"), line + "\nno tab\n"}) {
+    CHECK(line == tuning_key(*device));
+    std::string older = line;
+    older.replace(line.find(" 3,"), 3, " 2,");
+    for (std::string bad : {std::string(), std::string("another driver\na\tb\n"), line + "\nno tab\n",
+                            older + "\na\tb\n"}) {
         std::ofstream(file) << bad;
         CHECK(load_tuning(*device).empty());
     }
-    store_tuning(*device, {{"c", "z"}}); // replaces what could not be read
-    CHECK(load_tuning(*device) == Tuning{{"c", "z"}});
+    Tuning decided = {{"c", "z"}, {"fuse conv2d+activation (2, 5, 5, 8)", "off"}, {"slices matmul_tn 9x8x7 02", "4"}};
+    store_tuning(*device, decided); // replaces what could not be read
+    CHECK(load_tuning(*device) == decided);
 
     std::unique_ptr<Device> without = Device::create(test_options());
     store_tuning(*without, {{"c", "z"}});

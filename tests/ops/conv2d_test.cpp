@@ -164,36 +164,49 @@ TEST_CASE("Winograd's filtering rounds twice as coarsely as the sum, no worse") 
         CHECK(errors[1] != errors[0]); // it is another kernel
 }
 
-TEST_CASE("Winograd's filtering is chosen where it was measured to be faster") {
+TEST_CASE("Winograd's filtering is chosen where it was measured to be faster, or where one asks for it") {
     Caps caps = test_device().caps();
     caps.type = VK_PHYSICAL_DEVICE_TYPE_CPU;
     caps.vendor_id = VK_VENDOR_ID_MESA;
-    caps.max_storage_range = 1u << 27;
-    caps.max_texels = 1u << 27;
-    caps.max_group_count = 65535;
+    caps.max_storage_range = caps.max_texels = 1u << 27;
     caps.subgroup = true;
     caps.subgroup_size = 8;
     caps.gemm_tile = caps.winograd = 0;
-    auto place = [&](uint32_t batch, uint32_t size, uint32_t c, uint32_t o, bool f16 = false) {
-        return winograd_rival(caps, {batch, size, size, c, size, size, o, 1, 1}, f16).place;
+    auto shape = [](uint32_t batch, uint32_t size, uint32_t c, uint32_t o) {
+        return Winograd{batch, size, size, c, size, size, o, 1, 1};
     };
-    CHECK(place(1, 128, 64, 64) == Rival::first);
-    CHECK(place(16, 32, 128, 128) == Rival::first);
-    CHECK(place(1, 128, 64, 64, true) == Rival::second);
-    CHECK(place(16, 8, 128, 128) == Rival::second); // the weights cost as much as the picture
-    CHECK(place(1, 128, 64, 8) == Rival::absent);   // a quarter of the lanes
-    CHECK(place(1, 128, 62, 64) == Rival::absent);  // no whole fours
-    CHECK(place(64, 9, 64, 64) == Rival::second);   // tiles past the picture
-    CHECK(place(1, 128, 512, 512) == Rival::second);
-    caps.subgroup_size = 16;
-    CHECK(place(1, 128, 64, 64) == Rival::second);
+    auto preferred = [&](const Winograd& s, bool narrow = false) { return prefers_winograd(caps, s, narrow); };
+    CHECK(preferred(shape(1, 128, 64, 64)));
+    CHECK(preferred(shape(16, 32, 128, 128)));
+    CHECK(!preferred(shape(1, 128, 64, 64), true));
+    CHECK(!preferred(shape(16, 8, 128, 128))); // the weights cost as much as the picture
+    CHECK(!preferred(shape(1, 128, 64, 8)));   // a quarter of the lanes
+    CHECK(!preferred(shape(64, 9, 64, 64)));   // tiles past the picture
+    CHECK(!preferred(shape(1, 128, 512, 512)));
+
+    auto chosen = [&](const Winograd& s, const Tuning* tuning) {
+        Graph none;
+        Lowering l(caps, none);
+        l.tuning = tuning;
+        bool yes = choose_winograd(l, "conv", s, false);
+        return std::pair(yes, l.decisions.size());
+    };
+    Tuning direct = {{"conv without winograd (1, 128, 128, 64, 64)", "yes"}};
+    Tuning winograd = {{"conv by winograd (16, 8, 8, 128, 128)", "yes"}};
+    CHECK(chosen(shape(1, 128, 64, 64), nullptr) == std::pair(true, size_t(1)));
+    CHECK(chosen(shape(1, 128, 64, 64), &direct) == std::pair(false, size_t(1)));
+    CHECK(chosen(shape(16, 8, 128, 128), nullptr) == std::pair(false, size_t(1)));
+    CHECK(chosen(shape(16, 8, 128, 128), &winograd) == std::pair(true, size_t(1)));
+    CHECK(chosen(shape(1, 128, 62, 64), nullptr) == std::pair(false, size_t(0))); // no whole fours
+    CHECK(chosen(shape(1, 128, 64, 8), nullptr) == std::pair(false, size_t(0)));  // not worth trying
     caps.winograd = 1;
-    CHECK(place(1, 128, 64, 64) == Rival::absent);
+    CHECK(chosen(shape(1, 128, 64, 64), nullptr) == std::pair(false, size_t(0)));
     caps.winograd = 2;
-    CHECK(place(1, 128, 64, 8) == Rival::only);
+    CHECK(chosen(shape(1, 128, 64, 8), nullptr) == std::pair(true, size_t(0)));
+    CHECK(chosen(shape(1, 128, 62, 64), nullptr) == std::pair(false, size_t(0)));
     caps.winograd = 0;
     caps.type = VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU;
-    CHECK(place(1, 128, 64, 64) == Rival::absent);
+    CHECK(chosen(shape(1, 128, 64, 64), nullptr) == std::pair(false, size_t(0)));
 }
 
 TEST_CASE("conv2d pads each side by itself and takes kernels that are not square") {

@@ -94,9 +94,47 @@ OpCase residual_norms(const Shape& shape, int groups, Activation activation) {
     return c;
 }
 
+enum class Seed { known, runtime };
+
+// The gradient for w of -ELBO's nll of x w, with the data t: what training makes of the last layer. With a runtime seed the
+// gradient is multiplied by a number that only kernels know, as by the loss scale.
+OpCase last_layer(int64_t rows, int64_t inner, int64_t width, bool bernoulli, Seed seed) {
+    OpCase c;
+    c.name = concat_text("last layer ", rows, "x", inner, "x", width, bernoulli ? " bernoulli" : " gaussian",
+                         seed == Seed::known ? "" : ", runtime seed");
+    c.inputs = {{{rows, inner}, false}, {{inner, width}, false}, {.shape = {rows, width}, .gradient = false, .low = 0},
+                {.shape = {1}, .gradient = false, .low = 0.5}};
+    float scale = 1.0f / float(rows), log_sigma = -0.4f;
+    c.build = [=](Graph& g, std::span<const Tensor> in) {
+        Tensor p = linear(g, in[0], in[1]);
+        Tensor parts = bernoulli ? bernoulli_nll(g, in[2], p, scale)
+                                 : gaussian_nll(g, in[2], p, g.constant(log_sigma, {1}), scale);
+        Tensor kl = g.constant(0, {1, 1}), wrt[] = {in[1]};
+        Tensor loss = elbo_sums(g, parts, kl).loss;
+        return g.backward(loss, wrt, {}, seed == Seed::runtime ? in[3] : Tensor{})[0];
+    };
+    c.formula = [=](const std::vector<Values>& in) {
+        size_t m = size_t(rows), k = size_t(inner), n = size_t(width);
+        Values p = reference::linear(in[0], in[1], Values(n, 0), m, k, n);
+        Values dw(k * n, 0);
+        double factor = (seed == Seed::runtime ? in[3][0] : 1) / double(rows);
+        for (size_t r = 0; r < m; r++)
+            for (size_t j = 0; j < n; j++) {
+                double v = p[r * n + j], t = in[2][r * n + j];
+                double residual = bernoulli ? 1 / (1 + std::exp(-v)) - t : (v - t) * std::exp(-2 * double(log_sigma));
+                for (size_t i = 0; i < k; i++)
+                    dw[i * n + j] += factor * residual * in[0][r * k + i];
+            }
+        return dw;
+    };
+    return c;
+}
+
 // relu and leaky_relu have kinks, where differences are no gradient: their steps are those of the others.
 const Activation kSmooth[] = {Activation::elu,     Activation::silu, Activation::gelu,
                               Activation::sigmoid, Activation::tanh, Activation::softplus};
+// One whose derivative is computed from its input, and one from its output.
+const Activation kBoth[] = {Activation::silu, Activation::tanh};
 
 size_t dispatches(const OpCase& c, bool fuse) {
     OpGraph g(c);
@@ -108,9 +146,10 @@ size_t dispatches(const OpCase& c, bool fuse) {
 } // namespace
 
 TEST_CASE("products with activations, their gradients and residual sums are the same with and without fusion") {
-    for (Activation activation : kSmooth) {
+    for (Activation activation : kSmooth)
         check(residual_mlp(7, 12, activation)); // rows of whole vec4s
-        check(residual_mlp(5, 7, activation));  // others
+    for (Activation activation : kBoth) {
+        check(residual_mlp(5, 7, activation)); // others
         check(conv_chain(4, 8, activation));
         check(conv_chain(3, 5, activation));
     }
@@ -119,12 +158,23 @@ TEST_CASE("products with activations, their gradients and residual sums are the 
 }
 
 TEST_CASE("norms with activations, their gradients and residual sums are the same with and without fusion") {
-    for (Activation activation : kSmooth) {
+    for (Activation activation : kBoth) {
         check(residual_norms({2, 3, 3, 8}, 2, activation)); // whole vec4s
         check(residual_norms({2, 3, 3, 6}, 3, activation)); // others
     }
     check(residual_norms({1, 9, 15, 32}, 32, Activation::silu)); // more than one chunk
     check(residual_norms({3, 10, 7, 5}, 1, Activation::silu));
+}
+
+TEST_CASE("the product before a likelihood ends with its gradient, the same with and without fusion") {
+    for (bool bernoulli : {true, false})
+        for (Seed seed : {Seed::known, Seed::runtime})
+            for (auto [rows, inner, width] : {std::array<int64_t, 3>{12, 20, 68}, {7, 5, 13}, {1, 1, 1}, {33, 64, 100}}) {
+                OpCase c = last_layer(rows, inner, width, bernoulli, seed);
+                check(c);
+                // The gradient; and what multiplies it, if that is a number of its own.
+                CHECK(dispatches(c, false) - dispatches(c, true) == (seed == Seed::known ? 1 : 2));
+            }
 }
 
 TEST_CASE("a factor of the product can be what a step adds to it") {

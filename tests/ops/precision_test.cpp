@@ -178,6 +178,8 @@ TEST_CASE("Winograd's filtering reads f16 and bf16 exactly, and stores them") {
 TEST_CASE("what lies between products and norms is stored in 16 bits, rounded once") {
     for (Activation activation : {Activation::silu, Activation::relu})
         for (int64_t channels : {20, 12}) { // rows of 12 stay f32
+            if (channels == 12 && activation == Activation::relu)
+                continue; // another compilation, the same steps
             Case c = chain(channels, activation);
             Results exact = run(c, 0, DType::f32, DType::f32, DType::f32);
             for (DType type : kTypes) {

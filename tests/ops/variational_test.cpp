@@ -12,7 +12,7 @@ OpCase bernoulli_case(int64_t n, int64_t d, double reach, float scale) {
     OpCase c;
     c.name = concat_text("bernoulli_nll (", n, ", ", d, ") logits within ", reach);
     c.inputs = {{.shape = {n, d}, .gradient = false, .low = 0, .high = 1}, {.shape = {n, d}, .low = -reach, .high = reach}};
-    c.build = [=](Graph& g, std::span<const Tensor> in) { return bernoulli_nll(g, in[0], in[1], scale); };
+    c.build = [=](Graph& g, std::span<const Tensor> in) { return sum(g, bernoulli_nll(g, in[0], in[1], scale), 1, 1); };
     c.formula = [=](const std::vector<Values>& in) {
         return reference::scale(reference::bernoulli_nll(in[1], in[0], size_t(n), size_t(d)), double(scale));
     };
@@ -23,7 +23,7 @@ OpCase gaussian_case(int64_t n, int64_t d, float scale) {
     OpCase c;
     c.name = concat_text("gaussian_nll (", n, ", ", d, ")");
     c.inputs = {{{n, d}, false}, {{n, d}}, {{1}}};
-    c.build = [=](Graph& g, std::span<const Tensor> in) { return gaussian_nll(g, in[0], in[1], in[2], scale); };
+    c.build = [=](Graph& g, std::span<const Tensor> in) { return sum(g, gaussian_nll(g, in[0], in[1], in[2], scale), 1, 1); };
     c.formula = [=](const std::vector<Values>& in) {
         return reference::scale(reference::gaussian_nll(in[1], in[0], size_t(n), size_t(d), in[2][0]), double(scale));
     };
@@ -43,7 +43,7 @@ TEST_CASE("rsample with a given eps moves and scales it, and knows the divergenc
         OpCase c;
         c.name = concat_text("rsample ", to_text(shape));
         c.inputs = {{shape}, {.shape = shape, .low = -3, .high = 3}, {shape, false}};
-        c.build = [](Graph& g, std::span<const Tensor> in) { return join(g, rsample(g, in[0], in[1], in[2])); };
+        c.build = [](Graph& g, std::span<const Tensor> in) { return join(g, rsample(g, concat(g, in[0], in[1]), in[2])); };
         c.formula = [=](const std::vector<Values>& in) {
             return join(reference::rsample(in[0], in[1], in[2]), reference::kl(in[0], in[1]), n, d);
         };
@@ -56,42 +56,53 @@ TEST_CASE("z alone and kl alone have gradients too") {
     OpCase c;
     c.name = "rsample z";
     c.inputs = {{{5, 3}}, {{5, 3}}, {{5, 3}, false}};
-    c.build = [](Graph& g, std::span<const Tensor> in) { return rsample(g, in[0], in[1], in[2]).z; };
+    c.build = [](Graph& g, std::span<const Tensor> in) { return rsample(g, concat(g, in[0], in[1]), in[2]).z; };
     c.formula = [](const std::vector<Values>& in) { return reference::rsample(in[0], in[1], in[2]); };
     check(c);
     c.name = "rsample kl";
-    c.build = [](Graph& g, std::span<const Tensor> in) { return rsample(g, in[0], in[1], in[2]).kl; };
+    c.build = [](Graph& g, std::span<const Tensor> in) { return rsample(g, concat(g, in[0], in[1]), in[2]).kl; };
     c.formula = [](const std::vector<Values>& in) { return reference::kl(in[0], in[1]); };
     check(c);
 }
 
 TEST_CASE("elbo_sums adds up nll, kl and the loss, and passes their gradients on") {
-    for (auto [rows, dims] : {std::pair<int64_t, int64_t>{1, 1}, {37, 3}, {5, 67}, {64, 128}, {1031, 257}}) {
+    for (auto [parts, shape] : {std::pair<Shape, Shape>{{1}, {1, 1}},
+                                {{37}, {5, 3}},
+                                {{5, 4}, {2, 64}},
+                                {{64, 7}, {64, 65}},
+                                {{3}, {9, 257}},
+                                {{70001}, {1031, 67}}}) {
         OpCase c;
-        c.name = concat_text("elbo_sums of ", rows, " rows and ", dims, " dimensions");
+        c.name = concat_text("elbo_sums of ", to_text(parts), " parts and kl ", to_text(shape));
         c.step.beta = 0.25f;
-        c.inputs = {{{rows}}, {{dims}}};
+        c.inputs = {{parts}, {shape}};
+        c.samples = 3;
+        size_t n = size_t(shape[0]), d = size_t(shape[1]);
+        auto sums = [=](const std::vector<Values>& in) {
+            Values all = {std::accumulate(in[0].begin(), in[0].end(), 0.0), 0, 0};
+            for (size_t k = 0; k < d; k++) {
+                all.push_back(0);
+                for (size_t i = 0; i < n; i++)
+                    all.back() += in[1][i * d + k] / double(n);
+                all[1] += all.back();
+            }
+            all[2] = all[0] + 0.25 * all[1];
+            return all;
+        };
         c.build = [](Graph& g, std::span<const Tensor> in) {
             ElboSums s = elbo_sums(g, in[0], in[1]);
-            return concat(g, concat(g, s.nll, s.kl), s.loss);
+            return concat(g, concat(g, concat(g, s.nll, s.kl), s.loss), s.kl_dims);
         };
-        c.formula = [](const std::vector<Values>& in) {
-            double nll = std::accumulate(in[0].begin(), in[0].end(), 0.0);
-            double kl = std::accumulate(in[1].begin(), in[1].end(), 0.0);
-            return Values{nll, kl, nll + 0.25 * kl};
-        };
+        c.formula = sums;
         check(c);
         c.name += ", the loss alone"; // whose gradient is known before anything runs
         c.build = [](Graph& g, std::span<const Tensor> in) { return elbo_sums(g, in[0], in[1]).loss; };
-        c.formula = [](const std::vector<Values>& in) {
-            return Values{std::accumulate(in[0].begin(), in[0].end(), 0.0) +
-                          0.25 * std::accumulate(in[1].begin(), in[1].end(), 0.0)};
-        };
+        c.formula = [=](const std::vector<Values>& in) { return Values{sums(in)[2]}; };
         check(c);
     }
     Graph g;
-    Tensor matrix = g.input({2, 3}, "matrix"), row = g.input({3}, "row");
-    CHECK_THROWS_WITH_AS(elbo_sums(g, matrix, row), doctest::Contains("(2, 3)"), Error);
+    Tensor row = g.input({3}, "row");
+    CHECK_THROWS_WITH_AS(elbo_sums(g, row, row), doctest::Contains("(3)"), Error);
 }
 
 TEST_CASE("the eps that rsample draws is the CPU twin's, in the forward and in the backward pass") {
@@ -105,7 +116,7 @@ TEST_CASE("the eps that rsample draws is the CPU twin's, in the forward and in t
 
     Graph g; // mu = 0 and logvar = 0 leave eps itself
     Tensor mu = g.input(shape, "mu"), logvar = g.input(shape, "logvar");
-    Rsample r = rsample(g, mu, logvar);
+    Rsample r = rsample(g, concat(g, mu, logvar));
     g.keep(r.z);
     Plan plan(test_device(), g, plan_options());
     plan.run(step);
@@ -119,7 +130,7 @@ TEST_CASE("the eps that rsample draws is the CPU twin's, in the forward and in t
     c.name = "rsample that draws";
     c.step = step;
     c.inputs = {{shape}, {shape}};
-    c.build = [](Graph& graph, std::span<const Tensor> in) { return join(graph, rsample(graph, in[0], in[1])); };
+    c.build = [](Graph& graph, std::span<const Tensor> in) { return join(graph, rsample(graph, concat(graph, in[0], in[1]))); };
     c.formula = [=](const std::vector<Values>& in) {
         return join(reference::rsample(in[0], in[1], eps), reference::kl(in[0], in[1]), 257, 131);
     };
@@ -137,7 +148,7 @@ TEST_CASE("the divergence keeps its digits near the prior") {
         }
     Shape shape = {int64_t(mu.size()), 1};
     Tensor m = g.input(shape, "mu"), l = g.input(shape, "logvar");
-    Rsample r = rsample(g, m, l);
+    Rsample r = rsample(g, concat(g, m, l));
     g.keep(r.kl);
     Plan plan(test_device(), g, plan_options());
     plan.write(m, std::vector<float>(mu.begin(), mu.end()));
@@ -154,7 +165,7 @@ TEST_CASE("the divergence keeps its digits near the prior") {
 TEST_CASE("log variances beyond reason stay finite and get no gradient") {
     Graph g;
     Tensor mu = g.input({1, 4}, "mu"), logvar = g.input({1, 4}, "logvar"), eps = g.input({1, 4}, "eps");
-    Rsample r = rsample(g, mu, logvar, eps);
+    Rsample r = rsample(g, concat(g, mu, logvar), eps);
     Tensor wrt[] = {logvar};
     Tensor d = g.backward(sum(g, join(g, r)), wrt)[0];
     for (Tensor t : {r.z, r.kl, d})
@@ -174,7 +185,7 @@ TEST_CASE("the sampled divergence is log q(z|x) - log p(z) at the drawn z, and h
     c.name = "sampled kl";
     c.inputs = {{{5, 7}, false}, {{5, 7}, false}, {{5, 7}, false}};
     c.build = [](Graph& g, std::span<const Tensor> in) {
-        return rsample(g, in[0], in[1], in[2], KlEstimate::sampled).kl;
+        return rsample(g, concat(g, in[0], in[1]), in[2], KlEstimate::sampled).kl;
     };
     c.formula = [](const std::vector<Values>& in) {
         Values z = reference::rsample(in[0], in[1], in[2]), y(z.size());
@@ -185,7 +196,7 @@ TEST_CASE("the sampled divergence is log q(z|x) - log p(z) at the drawn z, and h
     check(c);
     Graph g;
     Tensor mu = g.input({2, 2}, "mu");
-    Tensor kl = sum(g, rsample(g, mu, mu, {}, KlEstimate::sampled).kl);
+    Tensor kl = sum(g, rsample(g, concat(g, mu, mu), {}, KlEstimate::sampled).kl);
     Tensor wrt[] = {mu};
     CHECK_THROWS_WITH_AS(g.backward(kl, wrt), doctest::Contains("not differentiated"), Error);
 }
@@ -227,7 +238,7 @@ TEST_CASE("gaussian_nll with a constant scale, and with the data's gradient aske
     OpCase c = gaussian_case(4, 9, 1);
     c.inputs.pop_back();
     c.build = [](Graph& g, std::span<const Tensor> in) {
-        return gaussian_nll(g, in[0], in[1], g.constant(-0.5f, {1}));
+        return sum(g, gaussian_nll(g, in[0], in[1], g.constant(-0.5f, {1})), 1, 1);
     };
     c.formula = [](const std::vector<Values>& in) { return reference::gaussian_nll(in[1], in[0], 4, 9, -0.5); };
     check(c);
@@ -239,7 +250,7 @@ TEST_CASE("gaussian_nll with a constant scale, and with the data's gradient aske
 
 TEST_CASE("the mean of the rows is the usual loss: gradients through a constant seed") {
     OpCase c = bernoulli_case(6, 100, 3, 1);
-    c.build = [](Graph& g, std::span<const Tensor> in) { return mean(g, bernoulli_nll(g, in[0], in[1])); };
+    c.build = [](Graph& g, std::span<const Tensor> in) { return mean(g, sum(g, bernoulli_nll(g, in[0], in[1]), 1, 1)); };
     c.formula = [](const std::vector<Values>& in) {
         return reference::reduce(reference::bernoulli_nll(in[1], in[0], 6, 100), 1, 6, 1, reference::Reduction::mean);
     };

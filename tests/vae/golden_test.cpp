@@ -27,10 +27,7 @@ struct GoldenStep {
         graph.keep(loss);
         Shape flat = graph.shape(w.flat);
         Tensor gradients = graph.input(flat, "gradients"), m = graph.input(flat, "m"), v = graph.input(flat, "v");
-        std::vector<Tensor> into;
-        for (const Parameter& p : model.parameters.list())
-            into.push_back(graph.view(gradients, p.shape, uint64_t(p.offset) * 4, p.name));
-        graph.backward(elbo.loss, w.tensors, into);
+        graph.backward(elbo.loss, w.tensors, model.parameters.views(graph, gradients));
         OptimizerState state = {w.flat, gradients, graph.input({1}, "halted", DType::u32)};
         adam(graph, state, m, v, {});
         plan = std::make_unique<Plan>(test_device(), graph, plan_options());

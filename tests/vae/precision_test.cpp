@@ -53,7 +53,8 @@ double mean_loss(std::span<const StepStats> stats) {
     return sum / double(stats.size());
 }
 
-TEST_CASE("training in f16 and bf16 takes f32's way, and the copies are the weights rounded") {
+TEST_CASE("training in f16 and bf16 takes f32's way, and the copies are the weights rounded" *
+          doctest::test_suite("once")) {
     for (const char* optimizer : {"adam", "sgd"}) {
         auto trained = [&](MixedModel& model, DType precision) {
             TrainOptions options = mixed_options(precision);
@@ -165,7 +166,7 @@ TEST_CASE("a state without a loss scale is none of f16") {
     CHECK(outcome.says("has no loss scale"));
 }
 
-TEST_CASE("activations beyond f16's range stop training with a word on what to do") {
+TEST_CASE("activations beyond f16's range stop training with a word on what to do" * doctest::test_suite("once")) {
     MixedModel model(DType::f16);
     model.fill("encoder.layers.0.bias", 7e4f);
     Trainer trainer(test_device(), model.vae, model.parameters, view_of(pictures(), 64), mixed_options(DType::f16));
@@ -183,7 +184,7 @@ TEST_CASE("activations beyond f16's range stop training with a word on what to d
     CHECK_FALSE(stats.back().skipped);
 }
 
-TEST_CASE("kernels for f16 are measured even where gradients overflow at first") {
+TEST_CASE("kernels for f16 are measured even where gradients overflow at first" * doctest::test_suite("once")) {
     TrainOptions options = mixed_options(DType::f16);
     options.autotune = Autotune::quick;
     MixedModel model(DType::f16);

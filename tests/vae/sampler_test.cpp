@@ -44,7 +44,7 @@ TEST_CASE("a latent depends on seed and number alone, and scales with the temper
     CHECK(outcome_of([&] { sampler.sample_latents(int64_t(1) << 32, 5); }).status == Status::runtime);
 }
 
-TEST_CASE("how samples are split into batches changes nothing") {
+TEST_CASE("how samples are split into batches changes nothing" * doctest::test_suite("once")) {
     Model model(preset_model("conv28"), false);
     Sampler sampler(test_device(), model.vae, model.parameters, 4),
         other(test_device(), model.vae, model.parameters, 7);

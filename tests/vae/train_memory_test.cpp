@@ -28,7 +28,7 @@ void check_exact(const std::string& json, const TrainOptions& options, int64_t c
     CHECK(told.levels == trainer.plan().level_count());
 }
 
-TEST_CASE("train_memory tells exactly what training allocates") {
+TEST_CASE("train_memory tells exactly what training allocates" * doctest::test_suite("once")) {
     TrainOptions options = {.batch = 4, .max_steps = 3};
     check_exact(kTinyModel, options, 7, DType::f32, test_device());
     check_exact(preset_model("mlp"), options, 33, DType::u8, test_device());

@@ -151,6 +151,46 @@ TEST_CASE("a run that was saved and loaded ends in the same files, byte for byte
     }
 }
 
+TEST_CASE("the bytes follow from the choices: given ones hold whatever the cache says") {
+    TempFolder folder;
+    DeviceOptions with_cache = test_options();
+    with_cache.cache_dir = folder.path.string();
+    std::unique_ptr<Device> device = Device::create(with_cache);
+    DataView data = view_of(tiny_data(), kPixels);
+    TrainOptions options = tiny_options();
+    options.batch = 600; // sums over so many samples can be split
+    Tuning others;
+    {
+        Model model(kTinyModel, true, 1, *device);
+        Trainer trainer(*device, model.vae, model.parameters, data, options);
+        CHECK(trainer.tuning().empty());
+        for (const auto& [family, decisions] : trainer.plan().decisions())
+            for (const auto& [what, counts] : decisions)
+                if (family.starts_with("slices "))
+                    others[family + " " + what] = counts.back();
+    }
+    REQUIRE(!others.empty());
+    Trained rule = train(data, options, {4}, *device);
+    options.tuning = others;
+    Trained given = train(data, options, {4}, *device);
+    CHECK(!same_bits(given.weights, rule.weights));
+    options.tuning = {};
+
+    store_tuning(*device, others);
+    check_same(train(data, options, {4}, *device), given);
+    options.tuning = Tuning{};
+    check_same(train(data, options, {4}, *device), rule);
+    options.tuning = {};
+    options.autotune = Autotune::off;
+    check_same(train(data, options, {4}, *device), rule);
+
+    options.autotune = Autotune::cached;
+    Model model(kTinyModel, true, 1, *device);
+    Trainer trainer(*device, model.vae, model.parameters, data, options);
+    CHECK(trainer.tuning() == others);
+    CHECK(trainer.tuned().tuning.empty()); // nothing was measured
+}
+
 TEST_CASE("data that stream give the same bits as data on the device") {
     // More data than the device can bind at once, and not a multiple of the window: 3000 x 36 bytes against 64 KiB.
     std::vector<std::byte> data = blobs(3000, 6, 6);

@@ -36,6 +36,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="", help="workloads whose name begins so")
     parser.add_argument("--precision", default="f32", help="vkvae's; PyTorch's is among its own options, --dtype")
+    parser.add_argument("--autotune", default="cached", help="vkvae's, of training steps")
     args = parser.parse_args(arguments)
     names = [name for name in NAMES if name.startswith(args.only)]
     if not names or args.rounds < 1:
@@ -44,12 +45,13 @@ def main():
     ours, theirs = {name: [] for name in names}, {name: {} for name in names}
     for _ in range(args.rounds):
         for name in list(names):
-            bench = last_json([args.vkvae, "bench", "--only", name, "--precision", args.precision, "--json", "--quiet"])
+            bench = last_json([args.vkvae, "bench", "--only", name, "--precision", args.precision, "--autotune",
+                               args.autotune, "--json", "--quiet"])
             if not bench["results"]:
                 print(f"{name} is left out: {bench['left_out'][0]['why']}", file=sys.stderr)
                 names.remove(name)
                 continue
-            ours[name] += [row["ms"] for row in bench["results"] if row["name"] == name]
+            ours[name] += [row["host_ms"] for row in bench["results"] if row["name"] == name]
             twins = last_json([args.python, ROOT / "tools/bench/pytorch_twins.py", "--only", name, *twin_options])
             for row in twins["results"]:
                 theirs[name].setdefault(f"{row['mode']} {row['layout']} {row['dtype']}", []).append(row["ms"])

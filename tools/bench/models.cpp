@@ -18,9 +18,10 @@ std::string too_large(Device& device, const Vae& vae, const TrainOptions& option
 }
 
 void add_step(std::vector<Workload>& list, const std::string& model, int64_t batch, bool heavy) {
-    list.push_back({.name = "step/" + model, .whole = true, .prepare = [=](Device& device, DType precision) {
+    list.push_back({.name = "step/" + model, .whole = true, .prepare = [=](Device& device, const TrainOptions& how) {
                         Prepared p;
-                        TrainOptions options = {.batch = batch, .precision = precision};
+                        TrainOptions options = how;
+                        options.batch = batch;
                         struct Training {
                             Vae vae;
                             Parameters parameters;
@@ -32,7 +33,7 @@ void add_step(std::vector<Workload>& list, const std::string& model, int64_t bat
                         if (!p.cannot.empty())
                             return p;
                         auto t = std::make_shared<Training>(Training{vae, vae.make_parameters(), {}, nullptr});
-                        t->parameters.allocate(device, true, precision);
+                        t->parameters.allocate(device, true, how.precision);
                         t->parameters.initialise(0);
                         DataView data = {{}, 4 * batch, vae.config().pixels(), DType::u8};
                         t->pixels.resize(size_t(data.count * data.width));
@@ -44,7 +45,11 @@ void add_step(std::vector<Workload>& list, const std::string& model, int64_t bat
                         Weights w = vae.add_weights(g);
                         Elbo e = vae.elbo(g, w, g.input({batch, data.width}, "x"));
                         g.backward(e.loss, w.tensors);
-                        p.run = [t](uint32_t n) { t->trainer->run(n); };
+                        p.run = [t](uint32_t n) {
+                            double before = t->trainer->device_seconds();
+                            t->trainer->run(n);
+                            return t->trainer->device_seconds() - before;
+                        };
                         p.most = 1u << 16; // the trainer submits as in real use
                         p.flops = product_flops(g);
                         // The batch, and w, m and v read and written; everything else could stay in a cache.
@@ -56,18 +61,18 @@ void add_step(std::vector<Workload>& list, const std::string& model, int64_t bat
 }
 
 void add_decode(std::vector<Workload>& list, const std::string& model) {
-    list.push_back({.name = "decode/" + model, .whole = true, .prepare = [=](Device& device, DType precision) {
+    list.push_back({.name = "decode/" + model, .whole = true, .prepare = [=](Device& device, const TrainOptions& how) {
                         Vae vae(parse_model(preset_model(model)));
                         Graph g;
-                        Weights w = vae.add_weights(g, precision);
+                        Weights w = vae.add_weights(g, how.precision);
                         Tensor z = g.input({kBatch, vae.config().latent}, "z");
                         Tensor images = vae.mean(g, vae.decode(g, w, z));
                         g.keep(images);
-                        Prepared p = prepare_graph(device, g, precision);
+                        Prepared p = prepare_graph(device, g, how.precision);
                         double weights = 0;
                         for (const Parameter& parameter : vae.definitions())
                             if (parameter.name.starts_with("decoder"))
-                                weights += double(byte_count(parameter.shape, parameter.narrow ? precision : DType::f32));
+                                weights += double(byte_count(parameter.shape, parameter.narrow ? how.precision : DType::f32));
                         p.bytes = weights + double(g.info(z).bytes() + g.info(images).bytes());
                         return p;
                     }});
@@ -76,12 +81,12 @@ void add_decode(std::vector<Workload>& list, const std::string& model) {
 // The decoder of TAESD, which turns latents of latent diffusion into pictures: 64x64x4 -> 512x512x3, random weights.
 // Source: https://github.com/madebyollin/taesd, taesd.py.
 void add_taesd_decode(std::vector<Workload>& list) {
-    list.push_back({.name = "decode/taesd", .whole = true, .prepare = [](Device& device, DType precision) {
+    list.push_back({.name = "decode/taesd", .whole = true, .prepare = [](Device& device, const TrainOptions& how) {
                         Graph g;
                         double weights = 0;
                         auto conv = [&](Tensor x, int64_t out, Activation activation, bool bias = true,
                                         bool upsample = false) {
-                            Tensor w = g.input({3, 3, g.dim(x, 3), out}, "w", upsample ? DType::f32 : precision);
+                            Tensor w = g.input({3, 3, g.dim(x, 3), out}, "w", upsample ? DType::f32 : how.precision);
                             Tensor b = bias ? g.input({out}, "b") : Tensor{};
                             weights += double(g.info(w).bytes() + (bias ? g.info(b).bytes() : 0));
                             return upsample ? upsample2x_conv2d(g, x, w, b, activation)
@@ -103,7 +108,7 @@ void add_taesd_decode(std::vector<Workload>& list) {
                         Tensor picture = conv(block(x), 3, Activation::none);
                         g.keep(picture);
                         // Small enough for numbers to stay numbers through 30 layers.
-                        Prepared p = prepare_graph(device, g, precision, 64, 0.07f);
+                        Prepared p = prepare_graph(device, g, how.precision, 64, 0.07f);
                         p.bytes = weights + double(g.info(z).bytes() + g.info(picture).bytes());
                         return p;
                     }});

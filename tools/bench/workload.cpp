@@ -35,6 +35,7 @@ Prepared prepare_graph(Device& device, const Graph& graph, DType precision, uint
     p.run = [plan, params = std::vector<StepParams>(most)](uint32_t n) {
         plan->submit({params.data(), n});
         plan->wait();
+        return plan->gpu_seconds();
     };
     return p;
 }
@@ -78,7 +79,7 @@ Graph chain(const char* shader, uint64_t items, int64_t length, int count) {
     return g;
 }
 
-Prepared prepare_fma(Device& device, DType) {
+Prepared prepare_fma(Device& device, const TrainOptions&) {
     struct Push {
         uint32_t count, rounds;
         float factor, offset;
@@ -95,7 +96,7 @@ Prepared prepare_fma(Device& device, DType) {
     return p;
 }
 
-Prepared prepare_copy(Device& device, DType) {
+Prepared prepare_copy(Device& device, const TrainOptions&) {
     // Far larger than the last cache; a quarter of that on a CPU, whose memory is the machine's.
     uint64_t bytes = std::min<uint64_t>({device.caps().is_cpu() ? 64u << 20 : 256u << 20,
                                          device.caps().max_storage_range / 16 * 16, device.caps().heap_bytes / 8});
@@ -105,7 +106,7 @@ Prepared prepare_copy(Device& device, DType) {
     return p;
 }
 
-Prepared prepare_dispatch(Device& device, DType) {
+Prepared prepare_dispatch(Device& device, const TrainOptions&) {
     constexpr int kDispatches = 64;
     Prepared p = prepare_graph(device, chain("empty", 1, 1, kDispatches), DType::f32, 256);
     p.executions = kDispatches;
@@ -118,10 +119,10 @@ Prepared prepare_dispatch(Device& device, DType) {
 void add_matmul(std::vector<Workload>& list, const std::string& kind, int64_t m, int64_t n, int64_t k) {
     bool ta = kind == "tn", tb = kind == "nt";
     list.push_back({.name = concat_text("matmul", kind == "nn" ? "" : "_" + kind, "/", m, "x", n, "x", k),
-                    .prepare = [=](Device& device, DType precision) {
+                    .prepare = [=](Device& device, const TrainOptions& how) {
                         Graph g;
-                        Tensor a = g.input(ta ? Shape{k, m} : Shape{m, k}, "a", precision);
-                        Tensor b = g.input(tb ? Shape{n, k} : Shape{k, n}, "b", precision);
+                        Tensor a = g.input(ta ? Shape{k, m} : Shape{m, k}, "a", how.precision);
+                        Tensor b = g.input(tb ? Shape{n, k} : Shape{k, n}, "b", how.precision);
                         matmul(g, a, b, ta, tb);
                         return prepare_last_node(device, g);
                     }});
@@ -141,13 +142,13 @@ enum class ConvPass { forward, input_gradient, weight_gradient };
 
 void add_conv(std::vector<Workload>& list, ConvPass pass, const ConvShape& s) {
     static const char* const names[] = {"conv2d", "conv2d_input_gradient", "conv2d_weight_gradient"};
-    list.push_back({.name = names[int(pass)] + s.name(), .prepare = [=](Device& device, DType precision) {
+    list.push_back({.name = names[int(pass)] + s.name(), .prepare = [=](Device& device, const TrainOptions& how) {
                         Graph g;
-                        Tensor x = g.input({s.batch, s.size, s.size, s.in}, "x", precision);
-                        Tensor w = g.input({s.kernel, s.kernel, s.in, s.out}, "w", precision);
+                        Tensor x = g.input({s.batch, s.size, s.size, s.in}, "x", how.precision);
+                        Tensor w = g.input({s.kernel, s.kernel, s.in, s.out}, "w", how.precision);
                         Tensor y = conv2d(g, x, w, {}, Conv2d::same_sides(s.stride, s.padding));
                         if (pass != ConvPass::forward) {
-                            Tensor dy = g.input(g.shape(y), "dy", precision);
+                            Tensor dy = g.input(g.shape(y), "dy", how.precision);
                             Tensor wrt[] = {pass == ConvPass::input_gradient ? x : w};
                             g.backward(y, wrt, {}, dy);
                         }
@@ -159,14 +160,14 @@ void add_norm(std::vector<Workload>& list, bool gradient, const Shape& shape, in
     std::string name = gradient ? "group_norm_gradient/" : "group_norm/";
     for (int64_t size : shape)
         name += concat_text(size, "x");
-    list.push_back({.name = concat_text(name, groups), .prepare = [=](Device& device, DType precision) {
+    list.push_back({.name = concat_text(name, groups), .prepare = [=](Device& device, const TrainOptions& how) {
                         Graph g;
                         Shape channels = {shape.back()};
-                        Tensor x = g.input(shape, "x", precision), gamma = g.input(channels, "gamma");
+                        Tensor x = g.input(shape, "x", how.precision), gamma = g.input(channels, "gamma");
                         Tensor beta = g.input(channels, "beta"), y = group_norm(g, x, gamma, beta, groups);
                         if (gradient) {
                             Tensor wrt[] = {x, gamma, beta};
-                            g.backward(y, wrt, {}, g.input(shape, "dy", precision));
+                            g.backward(y, wrt, {}, g.input(shape, "dy", how.precision));
                         }
                         return prepare_last_node(device, g);
                     }});
@@ -176,7 +177,7 @@ void add_reduce(std::vector<Workload>& list, const Shape& shape, int count) {
     std::string name = "reduce/";
     for (size_t i = 0; i < shape.size(); i++)
         name += concat_text(i > 0 ? "x" : "", shape[i]);
-    list.push_back({.name = name, .prepare = [=](Device& device, DType) {
+    list.push_back({.name = name, .prepare = [=](Device& device, const TrainOptions&) {
                         Graph g;
                         sum(g, g.input(shape, "x"), 0, count);
                         return prepare_last_node(device, g);
@@ -185,17 +186,17 @@ void add_reduce(std::vector<Workload>& list, const Shape& shape, int count) {
 }
 
 void add_adam(std::vector<Workload>& list, int64_t count) {
-    list.push_back({.name = concat_text("adam/", count), .prepare = [=](Device& device, DType precision) {
+    list.push_back({.name = concat_text("adam/", count), .prepare = [=](Device& device, const TrainOptions& how) {
                         Graph g;
                         Tensor w = g.input({count}, "w"), dw = g.input({count}, "dw");
                         Tensor m = g.input({count}, "m"), v = g.input({count}, "v");
                         OptimizerState state = {w, dw, g.input({1}, "halted", DType::u32)};
-                        if (is_16_bit(precision))
-                            state.narrow = g.input({count}, "narrow", precision);
+                        if (is_16_bit(how.precision))
+                            state.narrow = g.input({count}, "narrow", how.precision);
                         adam(g, state, m, v, {});
                         Prepared p = prepare_last_node(device, g);
                         // w, m and v are read and written, dw is read, the copy in 16 bits written
-                        p.bytes = (7.0 * 4 + (is_16_bit(precision) ? 2 : 0)) * double(count);
+                        p.bytes = (7.0 * 4 + (is_16_bit(how.precision) ? 2 : 0)) * double(count);
                         return p;
                     }});
 }

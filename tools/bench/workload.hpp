@@ -11,7 +11,8 @@ namespace vkvae {
 
 // A piece of work on a device, ready to run.
 struct Prepared {
-    std::function<void(uint32_t n)> run; // n times in one submission, with the barriers of real use between; waits
+    // n times in one submission, with the barriers of real use between; waits. The device's seconds, 0 if it has no clock.
+    std::function<double(uint32_t n)> run;
     uint32_t most = 2048;                // largest n
     double flops = 0;                    // of one execution: 2 for each multiply-add of the products
     double bytes = 0;                    // compulsory: every input read once, every result written once
@@ -23,7 +24,7 @@ struct Prepared {
 struct Workload {
     std::string name;
     bool whole = false; // a training step or a decoder: compulsory bytes say nothing about its bandwidth
-    std::function<Prepared(Device&, DType precision)> prepare;
+    std::function<Prepared(Device&, const TrainOptions& how)> prepare; // its precision and autotune count
     bool mixed = true;  // whether there is such a thing in 16 bits
     bool heavy = false; // takes a minute on a CPU, which measures it only if it is asked for by name
 };
@@ -44,7 +45,12 @@ Prepared prepare_graph(Device& device, const Graph& graph, DType precision = DTy
 // Multiply-adds of all products in the graph, times 2.
 double product_flops(const Graph& g);
 
-// Median milliseconds of one execution. The first run compiles and warms up; then submissions of about 0.1 s.
-double time_ms(const Prepared& work);
+// Medians of one execution, in milliseconds.
+struct Timing {
+    double device = 0; // by the device's timestamps; where it has none, the host's clock
+    double host = 0;   // with submitting and waiting, and for training steps all that the host does for them
+};
+// The first run compiles and warms up; then submissions of about 0.1 s.
+Timing time_ms(const Prepared& work);
 
 } // namespace vkvae

@@ -42,10 +42,7 @@ Graph training_step(const std::string& preset, int64_t batch, DType precision = 
     Elbo e = vae.elbo(g, w, gather(g, data, indices));
     Shape flat = g.shape(w.flat);
     Tensor gradients = g.input(flat, "gradients"), m = g.input(flat, "m"), v = g.input(flat, "v");
-    std::vector<Tensor> into;
-    Parameters layout(vae.definitions()); // an object of its own, as list() belongs to it
-    for (const Parameter& p : layout.list())
-        into.push_back(g.view(gradients, p.shape, uint64_t(p.offset) * 4));
+    std::vector<Tensor> into = vae.make_parameters().views(g, gradients);
     bool f16 = precision == DType::f16;
     g.backward(e.loss, w.tensors, into, f16 ? g.view(scale, {1}) : Tensor{});
     Tensor control = adam(g, {w.flat, gradients, halted, e.loss, w.narrow, f16 ? scale : Tensor{}}, m, v, {});
@@ -89,10 +86,11 @@ Graph other_operations() {
 
     Tensor log_sigma = g.input({1}, "log_sigma"), eps = g.input({128, 64}, "eps");
     with_gradient(gaussian_nll(g, a, b, log_sigma), {b, log_sigma});
-    Rsample given = rsample(g, a, b, eps);
-    with_gradient(given.z, {a, b});
-    with_gradient(given.kl, {a, b});
-    rsample(g, a, b, {}, KlEstimate::sampled);
+    Tensor moments = g.input({128, 128}, "moments");
+    Rsample given = rsample(g, moments, eps);
+    with_gradient(given.z, {moments});
+    with_gradient(given.kl, {moments});
+    rsample(g, moments, {}, KlEstimate::sampled);
     random_uniform(g, {128, 64}, Stream::sample);
     random_normal(g, {128, 64}, Stream::sample);
     Tensor indices = g.input({64, 128}, "indices", DType::u32);

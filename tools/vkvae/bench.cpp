@@ -14,26 +14,29 @@ namespace {
 struct BenchOptions {
     Common common;
     std::string only, compare, precision = "f32";
+    TrainOptions how;
 };
 
 struct Result {
     std::string left_out; // why, if it was not measured
-    double ms = 0, gflops = 0, gbps = 0, floor_ms = 0; // 0: says nothing
+    double ms = 0, host_ms = 0, gflops = 0, gbps = 0, floor_ms = 0; // 0: says nothing
     double levels = 1, flops = 0, bytes = 0;
 };
 
 // `named`: the user asked for this one by its name.
-Result measure(const Workload& workload, DType precision, bool named, Device& device) {
+Result measure(const Workload& workload, const TrainOptions& how, bool named, Device& device) {
     Result r;
     if (workload.heavy && device.caps().is_cpu() && !named) {
         r.left_out = "it takes minutes on a CPU, --only " + workload.name + " measures it";
         return r;
     }
-    Prepared work = workload.prepare(device, precision);
+    Prepared work = workload.prepare(device, how);
     r.left_out = work.cannot;
     if (!work.run)
         return r;
-    r.ms = time_ms(work);
+    Timing timing = time_ms(work);
+    r.ms = timing.device;
+    r.host_ms = timing.host;
     r.levels = work.levels / work.executions;
     r.flops = work.flops;
     r.bytes = work.bytes;
@@ -83,9 +86,9 @@ std::string number(double value, int digits) {
 }
 
 void print_row(int width, const std::string& name, const Result& r, const std::map<std::string, double>& earlier) {
-    std::printf("%-*s %10s %9s %8s %10s %5.0f %%", width, name.c_str(), number(r.ms, 3).c_str(),
-                number(r.gflops, 1).c_str(), number(r.gbps, 1).c_str(), number(r.floor_ms, 3).c_str(),
-                100 * r.floor_ms / r.ms);
+    std::printf("%-*s %10s %10s %9s %8s %10s %5.0f %%", width, name.c_str(), number(r.ms, 3).c_str(),
+                number(r.host_ms, 3).c_str(), number(r.gflops, 1).c_str(), number(r.gbps, 1).c_str(),
+                number(r.floor_ms, 3).c_str(), 100 * r.floor_ms / r.ms);
     auto before = earlier.find(name);
     if (before != earlier.end())
         std::printf(" %10s %6.2f", number(before->second, 3).c_str(), before->second / r.ms);
@@ -115,12 +118,14 @@ void run_bench(const BenchOptions& o) {
     const Caps& caps = device->caps();
     DType precision = precision_on(*device, o.precision);
     narrow = is_16_bit(precision);
+    TrainOptions how = o.how;
+    how.precision = precision;
     if (std::none_of(all.begin(), all.end(), chosen))
         fail(Status::usage, "there is no '", o.only, "' in ", type_name(precision), ", only in f32");
     std::string before = earlier.precision == type_name(precision) ? "before" : earlier.precision;
     if (!o.common.json) {
         std::printf("%s, %s, %s\n\n", caps.name.c_str(), caps.driver.c_str(), type_name(precision));
-        std::printf("%-*s %10s %9s %8s %10s %7s%s\n", int(width), "name", "ms", "GFLOP/s", "GB/s", "floor ms", "share",
+        std::printf("%-*s %10s %10s %9s %8s %10s %7s%s\n", int(width), "name", "ms", "host ms", "GFLOP/s", "GB/s", "floor ms", "share",
                     earlier.ms.empty() ? "" : concat_text("     ", before, "  speed").c_str());
     }
     watch_interrupts();
@@ -133,7 +138,7 @@ void run_bench(const BenchOptions& o) {
             fail(Status::interrupted, "interrupted");
         if (!o.common.quiet && o.common.json)
             std::fprintf(stderr, "%s\n", all[i].name.c_str());
-        Result r = measure(all[i], precision, o.only == all[i].name, *device);
+        Result r = measure(all[i], how, o.only == all[i].name, *device);
         if (!r.left_out.empty()) {
             if (!o.common.json)
                 std::printf("%-*s not measured: %s\n", int(width), all[i].name.c_str(), r.left_out.c_str());
@@ -150,6 +155,7 @@ void run_bench(const BenchOptions& o) {
         auto or_null = [](double value) { return value > 0 ? Json(value) : Json(); };
         results.push_back({{"name", all[i].name},
                            {"ms", r.ms},
+                           {"host_ms", r.host_ms},
                            {"gflops", or_null(r.gflops)},
                            {"gbps", or_null(r.gbps)},
                            {"floor_ms", r.floor_ms}});
@@ -173,6 +179,7 @@ void add_bench(CLI::App& app) {
     verb->add_option("--compare", options->compare, "output of an earlier bench --json, shown beside each time")
         ->check(CLI::ExistingFile);
     add_precision(*verb, options->precision);
+    add_autotune(*verb, options->how.autotune, "cached");
     verb->callback([options] { run_bench(*options); });
 }
 

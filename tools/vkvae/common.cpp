@@ -72,6 +72,21 @@ std::unique_ptr<Device> open_device(const Common& common) {
     return Device::create(options);
 }
 
+CLI::Option* add_autotune(CLI::App& verb, Autotune& autotune, const char* otherwise) {
+    static const std::vector<std::string> modes = {"off", "cached", "quick", "full"}; // in the order of Autotune
+    return verb
+        .add_option_function<std::string>(
+            "--autotune",
+            [&autotune](const std::string& mode) {
+                autotune = Autotune(std::find(modes.begin(), modes.end(), mode) - modes.begin());
+            },
+            "for training steps: kernels, fusions and splits of sums by earlier measurements if there are (cached), by new "
+            "ones of some seconds (quick) or minutes (full), or by rule (off), which gives the same bytes whatever was "
+            "measured")
+        ->check(CLI::IsMember(modes))
+        ->default_str(otherwise);
+}
+
 void add_precision(CLI::App& verb, std::string& precision) {
     verb.add_option("--precision", precision,
                     "f32; f16 or bf16: mixed, with f32 weights and sums; auto: f16 where that pays on the device")

@@ -40,6 +40,8 @@ std::string cache_directory(); // $VKVAE_CACHE, $XDG_CACHE_HOME/vkvae or ~/.cach
 
 // --precision: f32, f16, bf16 or auto, and what it means on a device.
 void add_precision(CLI::App& verb, std::string& precision);
+// `otherwise`: what the help calls the default.
+CLI::Option* add_autotune(CLI::App& verb, Autotune& autotune, const char* otherwise);
 DType precision_on(const Device& device, const std::string& precision);
 
 // A run directory (its model.safetensors and config.json) or a model file.

@@ -68,7 +68,9 @@ std::string fingerprint_of(const Dataset& data) { return concat_text(std::hex, d
 void write_config(const Run& run) {
     const RunSettings& s = run.settings;
     const Caps& caps = run.device->caps();
-    TrainMemory memory = train_memory(*run.device, *run.vae, s.train, run.data.count, view_of(run.data).type);
+    TrainOptions options = s.train;
+    options.tuning = run.trainer->tuning();
+    TrainMemory memory = train_memory(*run.device, *run.vae, options, run.data.count, view_of(run.data).type);
     Json config = {{"version", kVersion},
                    {"seed", s.train.seed},
                    {"device",
@@ -91,6 +93,7 @@ void write_config(const Run& run) {
                      {"skipped", run.data.skipped}}},
                    {"model", Json::parse(s.model_json)},
                    {"train", to_json(s)},
+                   {"tuning", {{"for", tuning_key(*run.device)}, {"choices", run.trainer->tuning()}}},
                    {"total_steps", run.total},
                    {"parameters", run.parameters->count()},
                    {"memory",
@@ -292,7 +295,9 @@ void prepare(Run& run) {
     run.settings.train.precision = precision_on(*run.device, s.precision);
     run.parameters = std::make_unique<Parameters>(run.vae->make_parameters());
     run.parameters->allocate(*run.device, true, s.train.precision);
-    bool measures = s.train.autotune == Autotune::quick || s.train.autotune == Autotune::full;
+    if (s.tuned_for == tuning_key(*run.device)) // on another device the run's choices are no good, and no promise holds
+        run.settings.train.tuning = s.tuning;
+    bool measures = !s.train.tuning && (s.train.autotune == Autotune::quick || s.train.autotune == Autotune::full);
     if (measures)
         run.parameters->initialise(s.train.seed); // zeros would hide a wrong kernel
     run.trainer = std::make_unique<Trainer>(*run.device, *run.vae, *run.parameters, view_of(run.data), s.train);
@@ -300,17 +305,17 @@ void prepare(Run& run) {
     if (!measures || run.common.quiet)
         return;
     if (tuned.tuning.empty())
-        std::fprintf(stderr, "autotune: the device has no clock to measure with, or its kernels no choice\n");
+        std::fprintf(stderr, "autotune: there is nothing to choose on this device\n");
     else if (tuned.changed == 0)
-        std::fprintf(stderr, "autotune: the step is no faster with other kernels for its %zu products\n",
-                     tuned.tuning.size());
+        std::fprintf(stderr, "autotune: the step is no faster for any other of its %zu choices (%.0f s)\n",
+                     tuned.tuning.size(), tuned.seconds);
     else
-        std::fprintf(stderr, "autotune: %zu of %zu products get another kernel, %.1f ms a step become %.1f\n",
-                     tuned.changed, tuned.tuning.size(), tuned.before_ms, tuned.after_ms);
+        std::fprintf(stderr, "autotune: %zu of %zu choices are others now, %.1f ms a step become %.1f (%.0f s)\n",
+                     tuned.changed, tuned.tuning.size(), tuned.before_ms, tuned.after_ms, tuned.seconds);
     if (!tuned.not_kept.empty())
         std::fprintf(stderr, "autotune: what was found is not kept: %s\n", tuned.not_kept.c_str());
     if (tuned.refused > 0)
-        std::fprintf(stderr, "autotune: %zu rounds of kernels failed or gave other results, and were refused\n",
+        std::fprintf(stderr, "autotune: %zu candidates failed or gave other results, and were refused\n",
                      tuned.refused);
 }
 

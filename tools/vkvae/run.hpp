@@ -16,6 +16,8 @@ struct RunSettings {
     int64_t save_every = 0; // steps between checkpoints; 0: once an epoch
     int64_t keep = 3;       // checkpoints that stay
     std::string fingerprint, test_fingerprint; // of the data that a run to be resumed was started with
+    Tuning tuning;          // what it chose then, if that was with
+    std::string tuned_for;  // this tuning_key(); empty: choose again
     int64_t log_every = 0;  // steps between lines of metrics.jsonl; 0: a fiftieth of an epoch
     int64_t total_steps(int64_t count) const;
     int64_t epoch_end(int64_t epoch, int64_t count) const; // the step that sees the last sample of this many epochs

@@ -62,6 +62,10 @@ RunSettings settings_from(const Json& config) {
         s.precision = t.value("precision", "f32");
         s.data.seed = s.train.seed = config.at("seed");
         s.train.binarize = binarize_of(s.data);
+        if (config.contains("tuning")) {
+            s.tuned_for = config.at("tuning").at("for");
+            s.tuning = config.at("tuning").at("choices").get<Tuning>();
+        }
         require_data(s.epochs >= 1 && s.steps >= 0 && s.save_every >= 0 && s.log_every >= 0 && s.keep >= 1 &&
                          s.train.batch >= 1,
                      "the run's config.json does not describe a run: a count in it is out of range");

@@ -14,24 +14,18 @@ struct Options {
     int64_t latent = 0;
     CLI::Option* epochs = nullptr;
     CLI::Option* steps = nullptr;
+    CLI::Option* autotune = nullptr;
 };
 
-void add_schedule(CLI::App* verb, Options& o) {
+// `autotune`: what the default is called.
+void add_schedule(CLI::App* verb, Options& o, const char* autotune) {
     auto count = CLI::Range(int64_t(1), int64_t(1) << 31);
     o.epochs = verb->add_option("--epochs", o.settings.epochs, "passes over the data")
                    ->check(count)
                    ->capture_default_str();
     o.steps = verb->add_option("--steps", o.settings.steps, "training steps; instead of --epochs")->check(count);
     o.steps->excludes(o.epochs);
-    static const std::map<std::string, Autotune> modes = {{"off", Autotune::off},
-                                                          {"cached", Autotune::cached},
-                                                          {"quick", Autotune::quick},
-                                                          {"full", Autotune::full}};
-    verb->add_option("--autotune", o.settings.train.autotune,
-                     "kernels by earlier measurements if there are (cached), by new ones of some seconds (quick) or "
-                     "minutes (full), or without any (off)")
-        ->transform(CLI::CheckedTransformer(modes))
-        ->default_str("cached");
+    o.autotune = add_autotune(*verb, o.settings.train.autotune, autotune);
 }
 
 // With --latent the model's JSON is changed, so that everything after it sees one model.
@@ -71,7 +65,10 @@ Json run_resume(Options& o, bool seed_given) {
     }
     if (o.steps->count() > 0)
         settings.steps = o.settings.steps;
-    settings.train.autotune = o.settings.train.autotune; // of the machine, not of the run
+    if (o.autotune->count() > 0) { // or else the run's own choices, so that it ends with the same bytes
+        settings.train.autotune = o.settings.train.autotune;
+        settings.tuned_for.clear();
+    }
     return train_run(out, settings, o.common, true);
 }
 
@@ -84,7 +81,7 @@ void add_train(CLI::App& app) {
     add_data(*verb, o->settings.data, true, "train");
     verb->add_option("--model", o->model, "mlp, conv28, conv64, res128, or a .json file")->required();
     verb->add_option("--out", o->out, "run directory")->required();
-    add_schedule(verb, *o);
+    add_schedule(verb, *o, "cached");
     TrainOptions& t = o->settings.train;
     auto positive = CLI::Range(int64_t(1), int64_t(1) << 31);
     auto not_negative = number_within(0, 1e30);
@@ -117,7 +114,7 @@ void add_resume(CLI::App& app) {
     CLI::App* verb = app.add_subcommand("resume", "go on with a run, to where it was meant to end or further");
     add_common(*verb, o->common);
     verb->add_option("run", o->out, "run directory")->required();
-    add_schedule(verb, *o);
+    add_schedule(verb, *o, "what the run was started with");
     verb->callback([o, verb] {
         watch_interrupts();
         print_result(run_resume(*o, verb->count("--seed") > 0), o->common);

@@ -41,6 +41,7 @@ struct TensorInfo {
     bool external = false;         // lives outside the arena, across steps: inputs, parameters, statistics
     bool keep = false;             // readable after the step: never shares memory
     std::optional<float> constant; // all elements have this value; memory only if something reads it
+    bool uniform = false;          // all elements are one number, which only kernels know
     uint64_t bytes() const { return byte_count(shape, type); }
 };
 
@@ -79,17 +80,19 @@ struct Dispatch {
     std::string product = {};         // what a Tuning may choose the kernel of; set by Lowering
 };
 
-// Measurements' choice between kernels for the same product, by names; see tune(). Products that are not in it take what
-// lowering thinks best. Tiles of a product add up in the same order: their results differ by the compiler's rounding at
-// most. Those of Winograd's and the direct convolution differ in the last two digits.
+// What measurements have chosen, by names; see tune(). Where it says nothing, lowering takes what it thinks best.
+// Another number of slices of a sum is another order of additions, and so is Winograd's filtering, so results may differ
+// in rounding.
 using Tuning = std::map<std::string, std::string>;
+using Choices = std::map<std::string, std::vector<std::string>>; // what there was to choose from; untuned: the first
 
 // An operation on single values v, which a kernel can apply to its results before it stores them; see Node::steps.
 struct Step {
-    enum Kind : uint32_t { none, activation, activation_gradient, add };
-    Kind kind = none;      // v = f(v), v = v f'(operand), v = v + operand
+    enum Kind : uint32_t { none, activation, activation_gradient, add, residual, scale };
+    Kind kind = none;      // v = f(v), f'(operand) v, v + operand, factor (f(v) - operand), operand[0] v
     uint32_t function = 0; // f: an Activation
-    Tensor operand;        // of the result's size
+    float factor = 1;      // of a residual: the gradient of many likelihoods, whose mean is f(v)
+    Tensor operand;        // of the result's size, or of one number for scale
     Tensor result;         // v after the step
     Tensor before;         // if given, v before the step is stored there
 };
@@ -112,6 +115,9 @@ class Lowering {
     }
     // Which of `kernels` the next dispatch should be for this product: what the tuning says, or 0.
     size_t choose(const std::string& product, const std::vector<std::string>& kernels);
+    // The same for what changes more than one dispatch, so that only the time of the whole plan can tell: fusions,
+    // slices of a sum. In the Tuning it is called "family what"; tune() tries all of a family together first.
+    size_t decide(const std::string& family, const std::string& what, const std::vector<std::string>& options);
     // One work item per element: `count` elements in workgroups of 64, folded into y where x alone is too short.
     // Kernels use global_index() of shaders/common/index.glsl and get `count` as their first push constant.
     template <class Push>
@@ -120,11 +126,14 @@ class Lowering {
 
     const Node* node = nullptr;      // that is being lowered
     const Tuning* tuning = nullptr;  // if there is one
-    std::map<std::string, std::vector<std::string>> choices; // that there were, by product
+    Choices choices;                 // of kernels, by product
+    std::map<std::string, Choices> decisions; // by family
+    Tuning chosen;                   // what is other than it would be without a tuning
     std::vector<TensorInfo> tensors; // the graph's, and scratch
     std::vector<Dispatch> dispatches;
 
   private:
+    size_t look_up(const std::string& name, const std::vector<std::string>& options);
     void each_words(const char* shader, uint64_t count, std::vector<uint32_t> constants, std::vector<Tensor> buffers,
                     std::vector<uint32_t> push, std::vector<uint32_t> texels);
     std::vector<bool> used_;
@@ -174,6 +183,7 @@ class Graph {
     // Plan::write.
     Tensor input(Shape shape, std::string name, DType type = DType::f32);
     Tensor constant(float value, Shape shape);
+    void set_uniform(Tensor t) { tensors_[t.id].uniform = true; } // by the op that makes it so
     // The same bytes under another shape, from `offset` bytes on. Not differentiated: see ops.hpp's reshape.
     Tensor view(Tensor of, Shape shape, uint64_t offset = 0, std::string name = "");
     void add(Node node);
@@ -187,7 +197,7 @@ class Graph {
 
     // Adds the nodes that compute d sum(y * seed) / d wrt[i] and returns those gradients, f32 with wrt's shapes.
     // Without a seed y must be one element. Where into[i] is given the gradient is written there (an external tensor
-    // or a view of one). Several uses of a tensor accumulate in a fixed order. Errors: a node on the way that has no
+    // or a view of one; of a tensor that wrt names twice the first). Several uses accumulate in a fixed order. Errors: a node on the way that has no
     // adjoint.
     std::vector<Tensor> backward(Tensor y, std::span<const Tensor> wrt, std::span<const Tensor> into = {},
                                  Tensor seed = {});
@@ -247,10 +257,11 @@ class Plan {
     // GPU time of the last submission by kernel name, if it was profiled; empty without timestamps.
     std::vector<KernelTime> profile();
 
-    // The same by product, for those that had a choice of kernels; and the kernels that each could have, the one taken
-    // without a Tuning first.
+    // The same by product, for those that had a choice of kernels; and the kernels that each could have.
     std::map<std::string, double> product_ms();
-    const std::map<std::string, std::vector<std::string>>& choices() const;
+    const Choices& choices() const;
+    const std::map<std::string, Choices>& decisions() const; // see Lowering::decide
+    const Tuning& chosen() const; // what the Tuning has changed: another plan with it is the same
 
     // Exact before anything is allocated, in bytes.
     struct Footprint {
@@ -274,27 +285,31 @@ class Plan {
     std::unique_ptr<State> state_;
 };
 
-// ---- choosing kernels by measurement: graph/tune.cpp ---------------------------------------------------------------
+// ---- choosing by measurement: graph/tune.cpp ----------------------------------------------------------------------
 
 struct TuneOptions {
-    double seconds = 20;    // no new candidate is tried after that
-    size_t candidates = 3;  // of each product
-    int repeats = 3;        // timed runs of each; the fastest counts
+    double seconds = 20;    // nothing new is tried after that
+    size_t candidates = 3;  // of each product, of each decision
+    bool one_by_one = false; // decisions also by themselves, where their family together gains nothing
+    int repeats = 3;        // timed runs of each at least; the fastest counts
     DType precision = DType::f32;     // of the plan
     std::function<void(Plan&)> bind;  // gives a new plan its inputs
     std::vector<Tensor> results;      // what must come out the same; external or kept
     StepParams params = {};
 };
 struct TuneReport {
-    Tuning tuning;              // for every product that had a choice; empty if nothing could be measured
-    size_t changed = 0;         // of those, where it is another kernel than without a tuning
+    Tuning tuning;              // for everything that had a choice; empty if there was none
+    size_t changed = 0;         // of those, where it is another than without a tuning
     double before_ms = 0, after_ms = 0; // the whole graph without and with it
+    double seconds = 0;         // that it took to find out
     std::string not_kept;       // why store_tuning failed afterwards, if it did: set by its caller
-    size_t refused = 0;         // rounds of candidates that failed, or gave other results than the first
+    size_t refused = 0;         // candidates that failed, or gave other results than the first
 };
-// Runs the graph with one candidate after the other and keeps, for each product, the fastest; unless the whole plan is no
-// faster for it. A run must not change what the next one reads. Blocks; compiles many kernels. Without timestamps nothing
-// is measured. Errors: those of the plan as it would be without a tuning; a candidate that fails is refused.
+// Runs the graph with one candidate after the other: first all kernels of products, by their own time, which count only
+// if the whole plan is faster for them; then decisions, by the whole plan's time and nothing else. A run must not
+// change what the next one reads. Blocks; compiles many kernels; one plan at a time is in memory. Without timestamps
+// there are no kernels' own times, and the host's clock times the plan. Errors: those of the plan as it would be
+// without a tuning; a candidate that fails is refused.
 TuneReport tune(Device& device, const Graph& graph, const TuneOptions& options);
 
 // What tune() found earlier on this device with this driver, kept in DeviceOptions::cache_dir; empty if there is none or
@@ -302,5 +317,7 @@ TuneReport tune(Device& device, const Graph& graph, const TuneOptions& options);
 // file cannot be written.
 Tuning load_tuning(const Device& device);
 void store_tuning(const Device& device, const Tuning& tuning);
+// What a Tuning is for: the names that this version gives to choices, the device and its driver.
+std::string tuning_key(const Device& device);
 
 } // namespace vkvae

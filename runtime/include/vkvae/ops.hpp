@@ -111,21 +111,25 @@ enum class KlEstimate : uint32_t {
     analytic, // KL(N(mu, exp(logvar)) || N(0, 1)) = (mu^2 + exp(logvar) - 1 - logvar) / 2
     sampled   // log q(z|x) - log p(z) at the drawn z, for importance weights; not differentiated
 };
-// mu, logvar (N, D); logvar counts as at least -30 and at most 20 (no gradient beyond), so that nothing overflows.
-// eps (N, D) is drawn inside (Stream::reparam), and again in the backward pass, unless it is given.
+// moments (N, 2 D): mu and after it logvar of each sample, as one product makes them. logvar counts as at least -30 and at
+// most 20 (no gradient beyond), so that nothing overflows. eps (N, D) is drawn inside (Stream::reparam), and again in the
+// backward pass, unless it is given.
 // Kingma and Welling 2013, section 2.4 and appendix B.
-Rsample rsample(Graph& g, Tensor mu, Tensor logvar, Tensor eps = {}, KlEstimate kl = KlEstimate::analytic);
+Rsample rsample(Graph& g, Tensor moments, Tensor eps = {}, KlEstimate kl = KlEstimate::analytic);
 
-// -scale log p(x | logits) summed over each row's elements: x, logits (N, D) -> (N). Loss and gradient in one pass.
+// -scale log p(x | logits): x, logits (N, D) -> (N, C), parts of each sample's sum over D; sum(g, nll, 1, 1) is the whole.
+// How many parts depends on D alone. The gradient for the logits is an elementwise pass, which moves into the kernel that
+// computes the logits where what reaches all parts is one number, as in training.
 Tensor bernoulli_nll(Graph& g, Tensor x, Tensor logits, float scale = 1);
-// -scale log N(x; mean, sigma^2): x, mean (N, D); log_sigma (1), constant or learned -> (N).
+// -scale log N(x; mean, sigma^2): x, mean (N, D); log_sigma (1), constant or learned -> (N, C), as above.
 Tensor gaussian_nll(Graph& g, Tensor x, Tensor mean, Tensor log_sigma, float scale = 1);
 
 struct ElboSums {
-    Tensor nll, kl, loss; // (1): sum of nll_rows, sum of kl_dims, nll + StepParams::beta kl
+    Tensor nll, kl, loss; // (1): sum of the nll given, sum of kl_dims, nll + StepParams::beta kl
+    Tensor kl_dims;       // (D): means of kl over N
 };
-// nll_rows (N), kl_dims (D), already divided by the size of the batch where that is wanted.
-ElboSums elbo_sums(Graph& g, Tensor nll_rows, Tensor kl_dims);
+// nll: any shape, already divided by the size of the batch where that is wanted; kl (N, D).
+ElboSums elbo_sums(Graph& g, Tensor nll, Tensor kl);
 
 // ---- optimizers: ops/optimizer.cpp ---------------------------------------------------------------------------------
 

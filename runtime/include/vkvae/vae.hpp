@@ -64,6 +64,9 @@ struct Parameter {
     float gain = 1;
     float fill = 0;
     bool narrow = false; // only products read it: from its copy of 16 bits, if there is one
+    // Several parameters may be neighbouring columns of one matrix in memory, which one product takes then: the length of
+    // its rows, 0 for a parameter of its own, and the first of this one's columns. `offset` is of its first number.
+    int64_t row = 0, column = 0;
     int64_t count() const { return element_count(shape); }
 };
 
@@ -76,6 +79,9 @@ class Parameters {
     const std::vector<Parameter>& list() const { return list_; }
     int64_t count() const;  // numbers the model has
     int64_t padded() const { return padded_; } // length of the flat buffer: slices start at bindable offsets
+    // Views of a flat tensor (padded), one for each parameter, or of `narrow` for those that have their copy there. What are
+    // columns of one matrix share a view of it.
+    std::vector<Tensor> views(Graph& g, Tensor flat, Tensor narrow = {}) const;
     // training = false leaves out gradients and moments. All zero, but for the loss scale.
     void allocate(Device& device, bool training, DType precision = DType::f32);
     // Draws start values from Philox: the same on every device. What trains a Vae is the free initialise() below.
@@ -99,7 +105,7 @@ class Parameters {
     uint64_t bytes(bool training, DType precision) const;
 
   private:
-    std::vector<float> to_disk(const Parameter& p, std::span<const float> inside) const;
+    std::vector<float> read(const Parameter& p, Region region) const;
     void upload(uint64_t first, std::span<const float> weights);
     Device& device() const;
     Device* device_ = nullptr;
@@ -116,7 +122,7 @@ class Parameters {
 struct Likelihood {
     const char* name;
     bool has_sigma;
-    // -scale log p(x|z) of each sample: x, prediction (N, pixels) -> (N).
+    // -scale log p(x|z) in parts of each sample: x, prediction (N, pixels) -> (N, C).
     Tensor (*nll)(Graph& g, Tensor x, Tensor prediction, Tensor log_sigma, float scale);
     // The mean of p(x|z) in the data's range.
     Tensor (*mean)(Graph& g, Tensor prediction);
@@ -129,7 +135,7 @@ const Likelihood& find_likelihood(const std::string& name); // errors: Status::d
 // p(z). sample() is what decoders are fed with.
 struct Prior {
     const char* name;
-    Rsample (*posterior_sample)(Graph& g, Tensor mu, Tensor logvar, Tensor eps, KlEstimate kl);
+    Rsample (*posterior_sample)(Graph& g, Tensor moments, Tensor eps, KlEstimate kl);
     Tensor (*sample)(Graph& g, int64_t n, int64_t latent);
 };
 const Prior& standard_normal();
@@ -141,15 +147,11 @@ struct Weights {
     std::vector<Tensor> tensors; // one for each Parameter
 };
 
-struct Posterior {
-    Tensor mu, logvar; // (N, D)
-};
-
 struct Elbo {
     Tensor loss, nll, kl;    // (1): means over the batch; loss = nll + beta kl
     Tensor kl_dims;          // (D): the parts of kl
+    Tensor moments;          // (N, 2 D): of q(z|x), mu and after it logvar
     Tensor z, prediction;    // (N, D), (N, pixels)
-    Posterior q;
 };
 
 class Vae {
@@ -162,10 +164,11 @@ class Vae {
 
     // Graph builders. x is (N, pixels), rows in (H, W, C) order.
     Weights add_weights(Graph& g, DType precision = DType::f32) const;
-    Posterior encode(Graph& g, const Weights& w, Tensor x) const;
+    Tensor encode(Graph& g, const Weights& w, Tensor x) const; // (N, 2 D): mu and after it logvar of q(z|x)
     Tensor decode(Graph& g, const Weights& w, Tensor z) const; // (N, pixels): what the likelihood takes
     Tensor mean(Graph& g, Tensor prediction) const;            // of p(x|z), in [0,1] for images
     Tensor nll(Graph& g, const Weights& w, Tensor x, Tensor prediction, float scale) const; // (N)
+    Tensor nll_parts(Graph& g, const Weights& w, Tensor x, Tensor prediction, float scale) const; // (N, C), see ops.hpp
     // eps (N, D) is drawn inside unless given.
     Elbo elbo(Graph& g, const Weights& w, Tensor x, Tensor eps = {}) const;
 
@@ -199,9 +202,12 @@ struct DataView {
 // Blocks; `parameters` must be allocated. Errors: Status::data if the data do not fit the model.
 void initialise(Parameters& parameters, const Vae& vae, const DataView& data, uint64_t seed);
 
-// Where a product's kernel comes from: the first that suits the device; what earlier measurements say, if there were any;
-// or measurements of this graph now, some seconds or up to ten minutes of them, which are kept for later. They run the
-// model with the parameters as they are, and change nothing.
+// Where kernels of products, fusions and the slices of long sums come from: what suits the device by rule; what earlier
+// measurements say, if there were any; or measurements of this graph now, some seconds or up to ten minutes of them,
+// which are kept for later. They run the model with the parameters as they are, and change nothing.
+//
+// With the same choices, training gives the same bytes on one device and driver. The rule's are always the same; others
+// may add in another order. To go on exactly with a run that was not `off`, keep its Trainer::tuning().
 enum class Autotune { off, cached, quick, full };
 
 struct TrainOptions {
@@ -216,6 +222,7 @@ struct TrainOptions {
     DType precision = DType::f32;       // f16, bf16: mixed; that of the Parameters. See mixed_precision()
     uint32_t max_steps = 256;           // most steps in one submission
     Autotune autotune = Autotune::cached;
+    std::optional<Tuning> tuning;       // if given, these choices, and nothing is read or measured
     double submit_seconds = 0.1;        // of device time that a submission is sized to take
 };
 
@@ -247,7 +254,9 @@ class Trainer {
     std::vector<KernelTime> profile_step(StepStats* stats = nullptr);
     const Plan& plan() const;
     const TuneReport& tuned() const; // what Autotune::quick or full has found
+    const Tuning& tuning() const;    // what is not by rule: given as TrainOptions::tuning, it makes the same Trainer
     bool data_resident() const;
+    double device_seconds() const; // spent on all submissions of run(), by the device's clock; 0 where it has none
 
   private:
     struct State;
