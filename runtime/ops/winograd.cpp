@@ -1,5 +1,5 @@
-// Winograd's minimal filtering for 3x3 convolutions of stride 1: shaders/conv/winograd.comp has the math. Tiles of 2 x 4
-// outputs, as measured on lavapipe (tools/bench/NOTES.md): those of 2 x 2 are slower there, 4 x 4 would round worse.
+// Winograd's minimal filtering for 3x3 convolutions of stride 1: shaders/conv/winograd.comp has the math. Tiles are of
+// 2 x 4 outputs, as measured on lavapipe (tools/bench/NOTES.md): those of 2 x 2 are slower there, 4 x 4 would round worse.
 //
 // Direct convolution and this one add up in f32 in another order, so results differ in rounding; what a tile's outputs
 // are added up from is up to ten times as large as they are.
@@ -31,10 +31,11 @@ bool can_winograd(const Caps& caps, const Winograd& s) {
            tile_count(s) <= INT32_MAX && divide_up(group_count(caps, s), caps.max_group_count) <= caps.max_group_count;
 }
 
-// The weights lie in the second cache and are few beside the pictures, all lanes have columns, and nearly all outputs of
-// the tiles are in the picture.
+// The weights lie in the second cache and are few beside the pictures, all lanes have columns, and nearly all outputs
+// of the tiles are in the picture.
 bool prefers_winograd(const Caps& caps, const Winograd& s, bool narrow) {
-    uint64_t rows = uint64_t(s.batch) * s.oh * s.ow, columns = blocks_of_columns(caps, s) * caps.subgroup_size * kColumns;
+    uint64_t columns = blocks_of_columns(caps, s) * caps.subgroup_size * kColumns;
+    uint64_t rows = uint64_t(s.batch) * s.oh * s.ow;
     uint64_t done = tile_count(s) * kTileH * kTileW * columns;
     return !narrow && caps.subgroup_size == 8 && s.c >= 32 && uint64_t(s.c) * s.o <= 128 * 128 && rows >= 4096 &&
            20 * done <= 21 * rows * s.o;

@@ -1,5 +1,5 @@
-// 3x3 convolution of stride 1 by Winograd's minimal filtering, F(2,3) along y and F(4,3) along x: a tile of 2 x 4 outputs
-// from 4 x 6 inputs, with 24 products instead of 72.
+// 3x3 convolution of stride 1 by Winograd's minimal filtering, F(2,3) along y and F(4,3) along x: a tile of 2 x 4
+// outputs from 4 x 6 inputs, with 24 products instead of 72.
 //   x (N, H, W, C)   u (4, C, 6, B): the transformed weights (winograd_weights.comp)   y (N, OH, OW, O)
 //
 //   M[p,q,o] = sum over c of V[p,q,c] u[p,c,q,o]      V = By d Bx^T of the tile's inputs d      y = epilogue(Ay M Ax^T)
@@ -11,9 +11,9 @@
 //                           0  2 -1 -2  1  0
 //                           0  4  0 -5  0  1
 //
-// V and M never are in memory: one p after the other, a workgroup makes V of TILES tiles from texels, four channels at a
-// time, adds up M of 6 positions, TILES tiles and COLUMNS columns a lane, and adds what comes of that to the outputs. For
-// lavapipe, as common/gemm_subgroup.glsl, which says what costs time there.
+// V and M never are in memory: one p after the other, a workgroup makes V of TILES tiles from texels, four channels at
+// a time, adds up M of 6 positions, TILES tiles and COLUMNS columns a lane, and adds what comes of that to the outputs.
+// For lavapipe, as common/gemm_subgroup.glsl, which says what costs time there.
 //
 // Source: Lavin & Gray 2016, "Fast Algorithms for Convolutional Neural Networks", section 4.
 //
@@ -123,7 +123,8 @@ void main() {
                         ADD_TILE(4) ADD_TILE(5) ADD_TILE(6) ADD_TILE(7)
                     }
                     if (LANES > 8) {
-                        ADD_TILE(8) ADD_TILE(9) ADD_TILE(10) ADD_TILE(11) ADD_TILE(12) ADD_TILE(13) ADD_TILE(14) ADD_TILE(15)
+                        ADD_TILE(8) ADD_TILE(9) ADD_TILE(10) ADD_TILE(11)
+                        ADD_TILE(12) ADD_TILE(13) ADD_TILE(14) ADD_TILE(15)
                     }
                 }
             }
@@ -132,10 +133,12 @@ void main() {
 
         float above = p < 3 ? 1.0 : 0.0, below = p == 0 ? 0.0 : p == 1 ? 1.0 : -1.0; // column p of Ay
         [[unroll]] for (uint i = 0; i < SUMS; i++) {
-            float sum_1 = sums[SUMS + i] + sums[2 * SUMS + i], difference_1 = sums[SUMS + i] - sums[2 * SUMS + i];
-            float sum_2 = sums[3 * SUMS + i] + sums[4 * SUMS + i], difference_2 = sums[3 * SUMS + i] - sums[4 * SUMS + i];
-            vec4 four = vec4(sums[i] + sum_1 + sum_2, difference_1 + 2.0 * difference_2, sum_1 + 4.0 * sum_2,
-                             difference_1 + 8.0 * difference_2 + sums[5 * SUMS + i]);
+            float m[POSITIONS];
+            [[unroll]] for (uint q = 0; q < POSITIONS; q++)
+                m[q] = sums[q * SUMS + i];
+            float sum_1 = m[1] + m[2], sum_2 = m[3] + m[4], difference_1 = m[1] - m[2], difference_2 = m[3] - m[4];
+            vec4 four = vec4(m[0] + sum_1 + sum_2, difference_1 + 2.0 * difference_2, sum_1 + 4.0 * sum_2,
+                             difference_1 + 8.0 * difference_2 + m[5]);
             [[unroll]] for (uint dx = 0; dx < TILE_W; dx++) {
                 outputs[dx * SUMS + i] += above * four[dx];
                 outputs[(TILE_W + dx) * SUMS + i] += below * four[dx];

@@ -1,6 +1,6 @@
 // The weights of a 3x3 convolution for winograd.comp: U = Gy w Gx^T for each pair of channels, a work item each.
-//   w (3, 3, C, O), or (3, 3, O, C) and TURNED by half a turn, for an input gradient   u (4, C, 6, B), of whose B columns
-//   O are written
+//   w (3, 3, C, O), or (3, 3, O, C) and TURNED by half a turn, for an input gradient
+//   u (4, C, 6, B), of whose B columns O are written
 //
 //          1    0    0            1/4     0    0
 //   Gy = 1/2  1/2  1/2     Gx = -1/6  -1/6 -1/6

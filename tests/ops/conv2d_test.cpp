@@ -113,7 +113,7 @@ TEST_CASE("3x3 convolutions of stride 1 by Winograd's filtering are the sum that
                      conv_case({1, 6, 8, 36, 68, 3, 3, Conv2d::same_sides(1, 1)}, Activation::none, false),
                      conv_case({3, 5, 6, 12, 5, 3, 3, Conv2d::same_sides(1, 0)}), // columns that are no fours
                      conv_case({1, 9, 11, 4, 33, 3, 3, Conv2d::same_sides(1, 2)}, Activation::relu),
-                     conv_case({2, 5, 4, 3, 8, 3, 3, Conv2d::same_sides(1, 1)}), // only the gradient's channels are fours
+                     conv_case({2, 5, 4, 3, 8, 3, 3, Conv2d::same_sides(1, 1)}), // fours for the gradient only
                      conv_case({1, 6, 7, 4, 4, 3, 3, {1, 0, 1, 2, 0}}),          // each side by itself
                      conv_case({1, 5, 6, 8, 8, 3, 3, {1, 3, 4, 0, 1}}),          // outputs that meet only padding
                      conv_case({2, 3, 3, 4, 8, 3, 3, {1, 0, 0, 0, 0}}),          // to a single pixel

@@ -51,7 +51,7 @@ struct Caps {
     uint64_t max_uniform_range = 0;      // -
     uint64_t gemm_tile = 0;              // VKVAE_GEMM_TILE=N: number N of gemm_tiles() for every product; 0: as suits it.
                                          // Numbers after those: coopmat_tiles(), for the products that take them
-    uint64_t winograd = 0;               // VKVAE_WINOGRAD=N: 1 never, 2 for every 3x3 convolution that can be; 0: as suits it
+    uint64_t winograd = 0;               // VKVAE_WINOGRAD=1: never; 2: for every convolution that can be; 0: as suits it
     uint32_t subgroup_size = 1;
     std::array<uint32_t, 3> coopmat_shape = {}; // m, n, k of the product that a subgroup does at once; zeros: none
     uint32_t coopmat_lanes = 0;          // size of that subgroup
