@@ -274,6 +274,11 @@ void mask_caps(Caps& caps) {
             caps.*entry.limit = std::min<uint64_t>(caps.*entry.limit, *value);
     if (auto value = read_number("VKVAE_GEMM_TILE"))
         caps.gemm_tile = *value;
+    if (auto value = read_number("VKVAE_WINOGRAD")) {
+        if (*value > 2)
+            fail(Status::usage, "VKVAE_WINOGRAD is 1, never, or 2, wherever it can be");
+        caps.winograd = *value;
+    }
 }
 
 std::string why_unusable(const Caps& caps) {

@@ -3,7 +3,7 @@
 //   y = conv(x, w)             forward          dx = conv^T(dy, w)    input gradient
 //   x = conv^T(y, w)           input gradient   dy = conv(dx, w)      forward
 //   dw = x (*) dy              weight gradient of both; db = sum of the output's gradient over all positions
-#include "ops/gemm.hpp"
+#include "ops/winograd.hpp"
 #include "vkvae/ops.hpp"
 
 #include <algorithm>
@@ -21,6 +21,13 @@ struct Geometry {
 };
 
 enum class Pass { forward, input_gradient, weight_gradient };
+
+// A 3x3 convolution of stride 1, or its input gradient, which is one of dy with the kernel turned by half a turn.
+Winograd as_winograd(Pass pass, const Geometry& s) {
+    if (pass == Pass::input_gradient)
+        return {s.batch, s.oh, s.ow, s.o, s.h, s.w, s.c, 2 - s.pad_top, 2 - s.pad_left};
+    return {s.batch, s.h, s.w, s.c, s.oh, s.ow, s.o, s.pad_top, s.pad_left};
+}
 
 // `column_sums` (n), if given, is the sum of b over all positions: the bias gradient beside a weight gradient.
 void lower_conv(Lowering& l, Pass pass, Geometry s, Tensor a, Tensor b, Tensor bias, Tensor result,
@@ -53,6 +60,11 @@ void lower_conv(Lowering& l, Pass pass, Geometry s, Tensor a, Tensor b, Tensor b
     }
     reads.f16 = reads_f16(l, a, b);
     std::string product = name + type_suffix(l, a, b);
+    if (s.kh == 3 && s.kw == 3 && s.stride == 1 && pass != Pass::weight_gradient) {
+        Winograd winograd = as_winograd(pass, s);
+        if (choose_winograd(l, product, winograd, is_16_bit(l.type(a)) || is_16_bit(l.type(b))))
+            return lower_winograd(l, product, winograd, pass == Pass::input_gradient, a, b, bias, result);
+    }
     Gemm gemm = choose_gemm(l, product.c_str(), m, n, k, reads, pass == Pass::weight_gradient && l.node->steps.empty());
     WeightGradient to(l, gemm, result, column_sums, m, n);
     s.k_chunk = gemm.k_chunk;

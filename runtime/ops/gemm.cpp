@@ -10,14 +10,6 @@ namespace {
 
 uint64_t divide_up(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
 
-// The barrier-free subgroup tile is for lavapipe: there a barrier costs a coroutine switch per work item, and texel
-// fetches and the broadcast save loads. GPUs get the shared-memory tile; SwiftShader its plain form, as its compiler
-// keeps no array in registers: it runs that three times as fast as the subgroup tile.
-bool use_subgroup_driver(const Caps& caps) {
-    bool known_size = caps.subgroup_size == 4 || caps.subgroup_size == 8 || caps.subgroup_size == 16;
-    return prefers_texels(caps) && caps.subgroup && known_size;
-}
-
 // Sums of one lane: rows x columns, measured on lavapipe with 8 lanes as GFLOP/s of a 512^3 matmul, a 3x3 convolution of 64
 // channels, and as seconds of compiling:
 //
@@ -46,6 +38,14 @@ SubgroupTile subgroup_tile(uint32_t lanes, uint64_t m, uint64_t n, uint64_t k) {
 
 bool prefers_texels(const Caps& caps) {
     return caps.is_cpu() && caps.vendor_id == VK_VENDOR_ID_MESA && caps.max_texels >= caps.max_storage_range / 4;
+}
+
+// The barrier-free subgroup tile is for lavapipe: there a barrier costs a coroutine switch per work item, and texel
+// fetches and the broadcast save loads. GPUs get the shared-memory tile; SwiftShader its plain form, as its compiler
+// keeps no array in registers: it runs that three times as fast as the subgroup tile.
+bool prefers_subgroups(const Caps& caps) {
+    bool known_size = caps.subgroup_size == 4 || caps.subgroup_size == 8 || caps.subgroup_size == 16;
+    return prefers_texels(caps) && caps.subgroup && known_size;
 }
 
 namespace {
@@ -189,7 +189,7 @@ std::vector<Choice> choices(const Caps& caps, uint64_t m, uint64_t n, uint64_t k
         if (reads.f16 && prefers_coopmat(caps))
             add_kind(coopmat_candidates(caps, m, n, splits), true,
                      [&](auto& t) { return coopmat_choice(caps, t, reads); });
-    } else if (use_subgroup_driver(caps)) {
+    } else if (prefers_subgroups(caps)) {
         SubgroupTile first = subgroup_tile(caps.subgroup_size, m, n, k);
         list.push_back(subgroup_choice(caps, first, reads));
         if (first.narrow) {

@@ -7,6 +7,8 @@ namespace vkvae {
 
 // Whether a texel fetch is the cheap way to read: on lavapipe, see shaders/common/gemm.glsl.
 bool prefers_texels(const Caps& caps);
+// Whether products go to the barrier-free subgroup tile: there too, if the subgroups suit it.
+bool prefers_subgroups(const Caps& caps);
 
 // Which neighbours in memory one load may bring, as in gemm.glsl: single numbers, four of k (k from a multiple of 4), or
 // four rows of A or columns of B (from a multiple of 4).

@@ -1,7 +1,7 @@
 // The contract of ops/conv2d: both convolutions and all their gradients, for every stride, kernel, padding and width.
 #include "gpu/sample_plan.hpp"
 #include "op_check.hpp"
-#include "ops/gemm.hpp"
+#include "ops/winograd.hpp"
 
 using namespace vkvae;
 using namespace vkvae::test;
@@ -125,6 +125,109 @@ TEST_CASE("convolutions in tiles of the kinds without panels are the sums that t
         else
             check(conv_case({2, 9, 8, 12, 20, 3, 3, Conv2d::same_sides(1, 1)}), *device);
     }
+}
+
+TEST_CASE("3x3 convolutions of stride 1 by Winograd's filtering are the sum that the formula says") {
+    Environment force("VKVAE_WINOGRAD", "2");
+    std::unique_ptr<Device> device = Device::create(test_options());
+    for (OpCase c : {conv_case({2, 7, 9, 8, 20, 3, 3, Conv2d::same_sides(1, 1)}, Activation::silu),
+                     conv_case({1, 6, 8, 36, 68, 3, 3, Conv2d::same_sides(1, 1)}, Activation::none, false),
+                     conv_case({3, 5, 6, 12, 5, 3, 3, Conv2d::same_sides(1, 0)}), // columns that are no fours
+                     conv_case({1, 9, 11, 4, 33, 3, 3, Conv2d::same_sides(1, 2)}, Activation::relu),
+                     conv_case({2, 5, 4, 3, 8, 3, 3, Conv2d::same_sides(1, 1)}), // fours for the gradient only
+                     conv_case({1, 6, 7, 4, 4, 3, 3, {1, 0, 1, 2, 0}}),          // each side by itself
+                     conv_case({1, 5, 6, 8, 8, 3, 3, {1, 3, 4, 0, 1}}),          // outputs that meet only padding
+                     conv_case({2, 3, 3, 4, 8, 3, 3, {1, 0, 0, 0, 0}}),          // to a single pixel
+                     conv_case({1, 1, 1, 8, 4, 3, 3, Conv2d::same_sides(1, 1)}),
+                     transpose_case({2, 5, 7, 12, 20, 3, 3, Conv2d::same_sides(1, 1)}, 0, Activation::tanh),
+                     transpose_case({1, 4, 3, 8, 7, 3, 3, Conv2d::same_sides(1, 0)}, 0)}) {
+        c.samples = 5;
+        check(c, *device);
+    }
+    Graph g;
+    Tensor x = g.input({2, 7, 9, 8}, "x"), w = g.input({3, 3, 8, 20}, "w");
+    Tensor wrt[] = {x};
+    Tensor y = conv2d(g, x, w, {}, Conv2d::same_sides(1, 1));
+    g.keep(g.backward(y, wrt, {}, g.input(g.shape(y), "dy"))[0]);
+    g.keep(y);
+    std::string text = Plan(*device, g, plan_options()).describe();
+    if (prefers_subgroups(device->caps())) {
+        CHECK(text.find("conv2d_forward winograd") != std::string::npos);
+        CHECK(text.find("conv2d_input_gradient winograd") != std::string::npos);
+    }
+}
+
+TEST_CASE("Winograd's filtering rounds twice as coarsely as the sum, no worse") {
+    double errors[2] = {};
+    for (int always : {0, 1}) {
+        Environment force("VKVAE_WINOGRAD", always ? "2" : "1");
+        std::unique_ptr<Device> device = Device::create(test_options());
+        OpCase c = conv_case({1, 19, 21, 128, 32, 3, 3, Conv2d::same_sides(1, 1)});
+        OpGraph g(c);
+        Plan plan(*device, g.graph, plan_options());
+        std::vector<Values> exact;
+        for (size_t i = 0; i < c.inputs.size(); i++) {
+            std::vector<float> values = make_values(c.inputs[i], uint32_t(i));
+            plan.write(g.inputs[i], std::span<const float>(values));
+            exact.push_back(to_double(values));
+        }
+        plan.run();
+        std::vector<float> got = plan.read(g.y);
+        Values expected = c.formula(exact), difference = expected;
+        for (size_t i = 0; i < got.size(); i++)
+            difference[i] -= double(got[i]);
+        errors[always] = root_mean_square(difference) / root_mean_square(expected);
+    }
+    MESSAGE("direct ", errors[0], ", Winograd ", errors[1]);
+    CHECK(errors[0] < 1e-6);
+    CHECK(errors[1] < 2e-6);
+    if (prefers_subgroups(test_device().caps()))
+        CHECK(errors[1] != errors[0]); // it is another kernel
+}
+
+TEST_CASE("Winograd's filtering is chosen where it was measured to be faster, or where one asks for it") {
+    Caps caps = test_device().caps();
+    caps.type = VK_PHYSICAL_DEVICE_TYPE_CPU;
+    caps.vendor_id = VK_VENDOR_ID_MESA;
+    caps.max_storage_range = caps.max_texels = 1u << 27;
+    caps.subgroup = true;
+    caps.subgroup_size = 8;
+    caps.gemm_tile = caps.winograd = 0;
+    auto shape = [](uint32_t batch, uint32_t size, uint32_t c, uint32_t o) {
+        return Winograd{batch, size, size, c, size, size, o, 1, 1};
+    };
+    auto preferred = [&](const Winograd& s, bool narrow = false) { return prefers_winograd(caps, s, narrow); };
+    CHECK(preferred(shape(1, 128, 64, 64)));
+    CHECK(preferred(shape(16, 32, 128, 128)));
+    CHECK(!preferred(shape(1, 128, 64, 64), true));
+    CHECK(!preferred(shape(16, 8, 128, 128))); // the weights cost as much as the picture
+    CHECK(!preferred(shape(1, 128, 64, 8)));   // a quarter of the lanes
+    CHECK(!preferred(shape(64, 9, 64, 64)));   // tiles past the picture
+    CHECK(!preferred(shape(1, 128, 512, 512)));
+
+    auto chosen = [&](const Winograd& s, const Tuning* tuning) {
+        Graph none;
+        Lowering l(caps, none);
+        l.tuning = tuning;
+        bool yes = choose_winograd(l, "conv", s, false);
+        return std::pair(yes, l.decisions.size());
+    };
+    Tuning direct = {{"conv without winograd (1, 128, 128, 64, 64)", "yes"}};
+    Tuning winograd = {{"conv by winograd (16, 8, 8, 128, 128)", "yes"}};
+    CHECK(chosen(shape(1, 128, 64, 64), nullptr) == std::pair(true, size_t(1)));
+    CHECK(chosen(shape(1, 128, 64, 64), &direct) == std::pair(false, size_t(1)));
+    CHECK(chosen(shape(16, 8, 128, 128), nullptr) == std::pair(false, size_t(1)));
+    CHECK(chosen(shape(16, 8, 128, 128), &winograd) == std::pair(true, size_t(1)));
+    CHECK(chosen(shape(1, 128, 62, 64), nullptr) == std::pair(false, size_t(0))); // no whole fours
+    CHECK(chosen(shape(1, 128, 64, 8), nullptr) == std::pair(false, size_t(0)));  // not worth trying
+    caps.winograd = 1;
+    CHECK(chosen(shape(1, 128, 64, 64), nullptr) == std::pair(false, size_t(0)));
+    caps.winograd = 2;
+    CHECK(chosen(shape(1, 128, 64, 8), nullptr) == std::pair(true, size_t(0)));
+    CHECK(chosen(shape(1, 128, 62, 64), nullptr) == std::pair(false, size_t(0)));
+    caps.winograd = 0;
+    caps.type = VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU;
+    CHECK(chosen(shape(1, 128, 64, 64), nullptr) == std::pair(false, size_t(0)));
 }
 
 TEST_CASE("conv2d pads each side by itself and takes kernels that are not square") {

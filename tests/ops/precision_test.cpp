@@ -1,4 +1,5 @@
 // The contract of mixed precision: kernels read f16 and bf16 exactly, compute in f32, and round what they store once.
+#include "gpu/sample_plan.hpp"
 #include "graph/precision.hpp"
 #include "io/float16.hpp"
 #include "op_check.hpp"
@@ -30,7 +31,8 @@ struct Results {
     Plan::Footprint memory;
     std::vector<float> inner; // the tensor named "inner", if there is one
 };
-Results run(const Case& c, size_t narrow, DType type, DType precision, DType values_as) {
+Results run(const Case& c, size_t narrow, DType type, DType precision, DType values_as,
+            Device& device = test_device()) {
     Graph g;
     std::vector<Tensor> inputs, gradients;
     for (size_t i = 0; i < c.inputs.size(); i++)
@@ -42,7 +44,7 @@ Results run(const Case& c, size_t narrow, DType type, DType precision, DType val
     g.backward(y, inputs, gradients, seed);
     PlanOptions options = plan_options(1, false);
     options.precision = precision;
-    Plan plan(test_device(), g, options);
+    Plan plan(device, g, options);
     for (size_t i = 0; i < inputs.size(); i++) {
         std::vector<float> values = make_values({c.inputs[i]}, uint32_t(i));
         for (float& value : values)
@@ -96,10 +98,11 @@ Case chain(int64_t channels, Activation activation) {
             }};
 }
 
-void check_reads(const Case& c, size_t narrow) {
+void check_reads(const Case& c, size_t narrow, Device& device = test_device()) {
     for (DType type : kTypes) {
         INFO(c.name, " of ", std::string(type_name(type)));
-        Results exact = run(c, narrow, DType::f32, DType::f32, type), got = run(c, narrow, type, DType::f32, type);
+        Results exact = run(c, narrow, DType::f32, DType::f32, type, device);
+        Results got = run(c, narrow, type, DType::f32, type, device);
         for (size_t i = 0; i < exact.all.size(); i++)
             check_close(concat_text("result ", i), got.all[i], to_double(exact.all[i]), 1e-6, 1e-12);
     }
@@ -154,6 +157,22 @@ TEST_CASE("products and norms read f16 and bf16 exactly") {
         check_reads({"group_norm", {{3, 5, 4, channels}, {channels}, {channels}},
                      [](Graph& g, std::span<const Tensor> t) { return group_norm(g, t[0], t[1], t[2], 4); }},
                     1);
+}
+
+TEST_CASE("Winograd's filtering reads f16 and bf16 exactly, and stores them") {
+    Environment force("VKVAE_WINOGRAD", "2");
+    std::unique_ptr<Device> device = Device::create(test_options());
+    check_reads(conv_case({2, 7, 6, 8}, {3, 3, 8, 20}, Conv2d::same_sides(1, 1), false), 2, *device);
+    check_reads(conv_case({1, 5, 6, 12}, {3, 3, 12, 5}, Conv2d::same_sides(1, 1), false), 2, *device); // half words
+    check_reads(conv_case({2, 5, 6, 12}, {3, 3, 24, 12}, Conv2d::same_sides(1, 0), true), 2, *device);
+    Case c = chain(20, Activation::silu);
+    Results exact = run(c, 0, DType::f32, DType::f32, DType::f32, *device);
+    for (DType type : kTypes) {
+        Results got = run(c, 0, DType::f32, type, DType::f32, *device);
+        double unit = type == DType::f16 ? 0x1p-11 : 0x1p-8;
+        for (size_t i = 0; i < exact.all.size(); i++)
+            check_close(concat_text("result ", i), got.all[i], to_double(exact.all[i]), 12 * unit, 16 * unit * unit);
+    }
 }
 
 TEST_CASE("what lies between products and norms is stored in 16 bits, rounded once") {

@@ -51,6 +51,7 @@ struct Caps {
     uint64_t max_uniform_range = 0;      // -
     uint64_t gemm_tile = 0;              // VKVAE_GEMM_TILE=N: tile N of ops/gemm.hpp for every product that takes it;
                                          // 0: as suits it
+    uint64_t winograd = 0;               // VKVAE_WINOGRAD=1: never; 2: for every convolution that can be; 0: as suits it
     uint32_t subgroup_size = 1;          // of kernels that use subgroups
     std::array<uint32_t, 3> coopmat_shape = {}; // m, n, k of the product that a subgroup does at once; zeros: none
     float timestamp_ns = 0;              // nanoseconds per tick

@@ -81,7 +81,8 @@ struct Dispatch {
 };
 
 // What measurements have chosen, by names; see tune(). Where it says nothing, lowering takes what it thinks best.
-// Another number of slices of a sum is another order of additions, so results may differ in rounding.
+// Another number of slices of a sum is another order of additions, and so is Winograd's filtering, so results may differ
+// in rounding.
 using Tuning = std::map<std::string, std::string>;
 using Choices = std::map<std::string, std::vector<std::string>>; // what there was to choose from; untuned: the first
 
