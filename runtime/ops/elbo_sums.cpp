@@ -3,7 +3,7 @@
 //   nll = sum nll_parts,  kl_dims = mean over n of kl[n],  kl = sum kl_dims,  loss = nll + beta kl
 //   d nll_parts = dnll + dloss,  d kl[n] = (dkl_dims + dkl + beta dloss) / N
 //
-// Kernels: shaders/elbo/elbo_sums.comp, elbo_sums_gradient.comp.
+// Kernels: shaders/elbo/elbo_sums.comp, elbo_sums_gradient.comp, distance_to_capacity.comp.
 #include "ops/gemm.hpp"
 #include "vkvae/ops.hpp"
 
@@ -79,6 +79,31 @@ ElboSums elbo_sums(Graph& g, Tensor nll, Tensor kl) {
            .lower = lower,
            .adjoint = [=](Adjoint& d) { add_gradient(d, parts, kl_shape); }});
     return sums;
+}
+
+Tensor distance_to_capacity(Graph& g, Tensor x) {
+    Tensor y = g.tensor(g.shape(x), "distance to capacity");
+    struct Push {
+        uint32_t count;
+    } push = {uint32_t(element_count(g.shape(x)))};
+    auto adjoint = [=](Adjoint& d) {
+        Tensor dy = d.dy[0], dx = d.graph.tensor(d.graph.shape(x), "distance to capacity gradient");
+        d.graph.add({.op = "distance_to_capacity_gradient",
+                     .in = {x, dy},
+                     .out = {dx},
+                     .lower =
+                         [=](Lowering& l) {
+                             l.each("distance_to_capacity_gradient", push.count, {}, {x, dy, dx}, push);
+                         },
+                     .adjoint = {}});
+        d.dx[0] = dx;
+    };
+    g.add({.op = "distance_to_capacity",
+           .in = {x},
+           .out = {y},
+           .lower = [=](Lowering& l) { l.each("distance_to_capacity", push.count, {}, {x, y}, push); },
+           .adjoint = adjoint});
+    return y;
 }
 
 } // namespace vkvae

@@ -2,8 +2,9 @@
 //
 //   slice   y[o,a,i] = x[o, a + start, i]              dx = y padded with zeros: the same kernel with a negative start
 //   concat  y = a then b along the axis                da, db = slices of dy
+//   repeat_rows  y[n times + k] = x[n]                 dx[n] = sum over k of dy
 //
-// Kernels: shaders/elementwise/slice.comp, concat.comp.
+// Kernels: shaders/elementwise/slice.comp, concat.comp, repeat_rows.comp.
 #include "vkvae/ops.hpp"
 
 namespace vkvae {
@@ -94,6 +95,26 @@ Tensor concat(Graph& g, Tensor a, Tensor b, int axis) {
                    if (d.wanted[1])
                        d.dx[1] = window(d.graph, d.dy[0], int(e.axis), from_a, from_b);
                }});
+    return y;
+}
+
+Tensor repeat_rows(Graph& g, Tensor x, int64_t times) {
+    Shape shape = g.shape(x);
+    require(shape.size() == 2 && times >= 1, "repeat_rows of ", to_text(shape), " by ", times);
+    if (times == 1)
+        return x;
+    Tensor y = g.tensor({shape[0] * times, shape[1]}, g.info(x).name);
+    struct Push {
+        uint32_t count, columns, times;
+    } push = {uint32_t(element_count(g.shape(y))), uint32_t(shape[1]), uint32_t(times)};
+    auto adjoint = [=](Adjoint& d) {
+        d.dx[0] = sum(d.graph, reshape(d.graph, d.dy[0], {shape[0], times, shape[1]}), 1, 1);
+    };
+    g.add({.op = "repeat_rows",
+           .in = {x},
+           .out = {y},
+           .lower = [=](Lowering& l) { l.each("repeat_rows", push.count, {}, {x, y}, push); },
+           .adjoint = adjoint});
     return y;
 }
 

@@ -17,10 +17,12 @@ constexpr uint32_t kDrawsPerSubmit = 16;
 
 // One batch of the data through encoder and decoder: what does not depend on K.
 struct ElboPass {
-    Tensor data, indices, x, moments, mu, nll, kl, mean;
+    Tensor data, indices, x, y, moments, mu, nll, kl, mean;
     Weights w;
     std::unique_ptr<Plan> plan;
 };
+
+bool one_level(const Vae& vae) { return vae.config().levels.size() == 1; }
 
 ElboPass build_elbo_pass(Device& device, const Vae& vae, const EvaluateOptions& o, DType type) {
     ElboPass p;
@@ -29,11 +31,14 @@ ElboPass build_elbo_pass(Device& device, const Vae& vae, const EvaluateOptions& 
     p.indices = g.input({1, o.batch}, "indices", DType::u32);
     p.w = vae.add_weights(g);
     p.x = gather(g, p.data, p.indices, o.binarize);
-    p.moments = vae.encode(g, p.w, p.x);
+    if (vae.config().classes > 0)
+        p.y = g.input({o.batch, vae.config().classes}, "y");
+    p.moments = vae.encode(g, p.w, p.x, p.y);
     p.mu = slice(g, p.moments, 1, 0, vae.config().latent);
-    Rsample drawn = standard_normal().posterior_sample(g, p.moments, {}, KlEstimate::analytic);
-    p.nll = vae.nll(g, p.w, p.x, vae.decode(g, p.w, drawn.z), 1);
-    p.mean = vae.mean(g, vae.decode(g, p.w, p.mu));
+    Vae::Inference drawn = one_level(vae) ? vae.infer_from(g, p.w, p.moments, p.y, {})
+                                          : vae.infer(g, p.w, p.x, p.y, {}, {});
+    p.nll = vae.nll(g, p.w, p.x, drawn.prediction, 1);
+    p.mean = vae.mean(g, vae.decode(g, p.w, p.mu, p.y));
     p.kl = drawn.kl;
     for (Tensor t : {p.x, p.moments, p.mu, p.nll, p.kl, p.mean})
         g.keep(t);
@@ -41,9 +46,10 @@ ElboPass build_elbo_pass(Device& device, const Vae& vae, const EvaluateOptions& 
     return p;
 }
 
-// K draws for one batch: encoder results go in, -log w comes out in a ring.
+// K draws for one batch: -log w comes out in a ring. What the encoder says goes in, unless levels' posteriors depend on
+// draws of those above.
 struct ImportancePass {
-    Tensor x, moments, ring;
+    Tensor x, y, moments, ring;
     Weights w;
     std::unique_ptr<Plan> plan;
 };
@@ -53,10 +59,14 @@ ImportancePass build_importance_pass(Device& device, const Vae& vae, const Evalu
     Graph g;
     p.w = vae.add_weights(g);
     p.x = g.input({o.batch, vae.config().pixels()}, "x");
-    p.moments = g.input({o.batch, 2 * vae.config().latent}, "moments");
     p.ring = g.input({kDrawsPerSubmit, o.batch}, "log weights");
-    Rsample drawn = standard_normal().posterior_sample(g, p.moments, {}, KlEstimate::sampled);
-    Tensor nll = vae.nll(g, p.w, p.x, vae.decode(g, p.w, drawn.z), 1);
+    if (vae.config().classes > 0)
+        p.y = g.input({o.batch, vae.config().classes}, "y");
+    if (one_level(vae))
+        p.moments = g.input({o.batch, 2 * vae.config().latent}, "moments");
+    Vae::Inference drawn = p.moments ? vae.infer_from(g, p.w, p.moments, p.y, {.kl = KlEstimate::sampled})
+                                     : vae.infer(g, p.w, p.x, p.y, {}, {.kl = KlEstimate::sampled});
+    Tensor nll = vae.nll(g, p.w, p.x, drawn.prediction, 1);
     ring_store(g, {{add(g, nll, sum(g, drawn.kl, 1, 1))}}, p.ring, 0);
     p.plan = std::make_unique<Plan>(device, g, PlanOptions{.max_steps = kDrawsPerSubmit});
     return p;
@@ -82,15 +92,18 @@ struct Totals {
     std::vector<double> kl_dims, mu, mu_squared;
 };
 
-void add_batch(Totals& t, ElboPass& p, int64_t valid, int64_t latent, int64_t pixels) {
+void add_batch(Totals& t, ElboPass& p, int64_t valid, const Vae& vae) {
+    int64_t latent = vae.config().latent, columns = vae.kl_columns(), pixels = vae.config().pixels();
     std::vector<float> nll = p.plan->read(p.nll), kl = p.plan->read(p.kl), mu = p.plan->read(p.mu);
     std::vector<float> x = p.plan->read(p.x), mean = p.plan->read(p.mean);
     for (int64_t i = 0; i < valid; i++) {
         t.nll += nll[size_t(i)];
+        for (int64_t d = 0; d < columns; d++) {
+            t.kl += kl[size_t(i * columns + d)];
+            t.kl_dims[size_t(d)] += kl[size_t(i * columns + d)];
+        }
         for (int64_t d = 0; d < latent; d++) {
             size_t at = size_t(i * latent + d);
-            t.kl += kl[at];
-            t.kl_dims[size_t(d)] += kl[at];
             t.mu[size_t(d)] += mu[at];
             t.mu_squared[size_t(d)] += double(mu[at]) * mu[at];
         }
@@ -102,7 +115,10 @@ void add_batch(Totals& t, ElboPass& p, int64_t valid, int64_t latent, int64_t pi
 void add_importance(Totals& t, ImportancePass& p, const ElboPass& elbo, StepParams params, int64_t valid,
                     const EvaluateOptions& o) {
     p.plan->write(p.x, std::span<const float>(elbo.plan->read(elbo.x)));
-    p.plan->write(p.moments, std::span<const float>(elbo.plan->read(elbo.moments)));
+    if (p.moments)
+        p.plan->write(p.moments, std::span<const float>(elbo.plan->read(elbo.moments)));
+    if (p.y)
+        p.plan->write(p.y, std::span<const float>(elbo.plan->read(elbo.y)));
     std::vector<LogSum> sums;
     sums.resize(size_t(valid));
     for (int64_t first = 0; first < o.importance_samples; first += kDrawsPerSubmit) {
@@ -129,8 +145,9 @@ Evaluation means(const Totals& t, int64_t count, int64_t pixels) {
     e.elbo = -(e.nll + e.kl);
     e.mse = t.squared_error / n / double(pixels);
     e.iw_nll = t.iw / n;
+    for (double kl : t.kl_dims)
+        e.kl_dims.push_back(kl / n);
     for (size_t d = 0; d < t.mu.size(); d++) {
-        e.kl_dims.push_back(t.kl_dims[d] / n);
         double mean = t.mu[d] / n;
         e.active_units += t.mu_squared[d] / n - mean * mean > kActiveVariance;
     }
@@ -145,9 +162,10 @@ Evaluation evaluate(Device& device, const Vae& vae, const Parameters& parameters
     if (options.batch < 1 || options.importance_samples < 0)
         fail(Status::usage, "evaluation with a batch of ", options.batch, " and ", options.importance_samples,
              " importance samples");
+    if (options.importance_samples > 0 && vae.config().deterministic)
+        fail(Status::usage, "the model has no posterior, so there is no importance-weighted bound");
     EvaluateOptions o = options;
     o.batch = std::min(o.batch, data.count);
-    int64_t latent = vae.config().latent, pixels = vae.config().pixels();
     uint64_t weights = parameters.offset_bytes(Parameters::Region::weights);
 
     ElboPass elbo = build_elbo_pass(device, vae, o, data.type);
@@ -158,8 +176,9 @@ Evaluation evaluate(Device& device, const Vae& vae, const Parameters& parameters
         importance.plan->bind(importance.w.flat, parameters.buffer(), weights);
     }
     Totals totals;
-    for (auto* values : {&totals.kl_dims, &totals.mu, &totals.mu_squared})
-        values->assign(size_t(latent), 0.0);
+    totals.kl_dims.assign(size_t(vae.kl_columns()), 0.0);
+    for (auto* values : {&totals.mu, &totals.mu_squared})
+        values->assign(size_t(vae.config().latent), 0.0);
     std::vector<uint32_t> identity;
     for (int64_t i = 0; i < o.batch; i++)
         identity.push_back(uint32_t(i));
@@ -175,14 +194,19 @@ Evaluation evaluate(Device& device, const Vae& vae, const Parameters& parameters
         StepParams params;
         params.set_seed(o.seed);
         params.step = uint32_t(first);
+        if (elbo.y) {
+            std::vector<uint8_t> labels(size_t(o.batch), 0);
+            std::copy_n(data.labels.begin() + first, valid, labels.begin());
+            elbo.plan->write(elbo.y, std::span<const float>(one_hot(labels, vae.config().classes)));
+        }
         elbo.plan->run(params);
-        add_batch(totals, elbo, valid, latent, pixels);
+        add_batch(totals, elbo, valid, vae);
         if (o.importance_samples > 0)
             add_importance(totals, importance, elbo, params, valid, o);
         if (o.progress && !o.progress(first + valid, data.count))
             fail(Status::interrupted, "evaluation interrupted");
     }
-    return means(totals, data.count, pixels);
+    return means(totals, data.count, vae.config().pixels());
 }
 
 } // namespace vkvae

@@ -10,8 +10,12 @@ using Scope = Vae::Scope;
 
 Tensor Scope::parameter(const std::string& name, Shape shape, Shape disk_shape, Shape disk_view,
                         std::vector<int> order, int64_t fan_in, float fill) {
-    if (weights)
-        return weights->tensors[next++];
+    if (weights) {
+        for (size_t i = 0; i < known->size(); i++)
+            if ((*known)[i].name == prefix + name)
+                return weights->tensors[i];
+        require(false, "there is no parameter ", prefix, name);
+    }
     Parameter p;
     p.name = prefix + name;
     p.disk_shape = std::move(disk_shape);

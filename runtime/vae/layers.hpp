@@ -10,13 +10,13 @@ namespace vkvae {
 struct Vae::Scope {
     Graph& graph;
     const Weights* weights = nullptr;
-    std::vector<Parameter>* definitions = nullptr;
-    size_t next = 0; // parameters are asked for in the same order every time
-    std::string prefix; // "encoder.layers.0."
-    bool he_init = false; // of the definitions
+    const std::vector<Parameter>* known = nullptr; // where the weights are
+    std::vector<Parameter>* definitions = nullptr; // or being collected
+    bool he_init = false;                          // of the definitions
+    std::string prefix = {};                       // "encoder.layers.0."
     int64_t row = 0, column = 0; // of the parameters that are asked for next, see Parameter
 
-    // The next parameter, in the shape that the kernel wants; the rest as in Parameter.
+    // The parameter of that name, in the shape that the kernel wants; the rest as in Parameter.
     Tensor parameter(const std::string& name, Shape shape, Shape disk_shape, Shape disk_view, std::vector<int> order,
                      int64_t fan_in, float fill = 0);
 };

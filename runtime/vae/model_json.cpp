@@ -3,6 +3,7 @@
 #include <set>
 
 #include "vae/layers.hpp"
+#include "vae/objective.hpp"
 #include "vae/presets.hpp"
 
 #include <nlohmann/json.hpp>
@@ -17,6 +18,7 @@ constexpr size_t kMostJsonBytes = 1 << 20;
 constexpr int kDeepestJson = 32;
 constexpr size_t kMostLayers = 256; // of encoder and decoder each, those inside of residual layers included
 constexpr int kDeepestLayer = 8;    // residual layers around it
+constexpr size_t kMostLevels = 64;
 constexpr int64_t kLargestSide = 8192, kMostChannels = 4096, kMostFeatures = 1 << 20, kMostLatents = 65536;
 
 // A value for a message: one line of ASCII, not a megabyte of somebody's file.
@@ -182,14 +184,135 @@ void parse_likelihood(const Json& object, ModelConfig& config) {
     }
 }
 
+// An object whose "type" says which other keys it takes: `keys`, where ! marks those that must be given.
+void check_typed(const Json& object, const std::string& what, const std::string& keys) {
+    std::set<std::string> allowed = {"type"};
+    std::istringstream words(keys);
+    for (std::string key; words >> key;) {
+        bool needed = key.back() == '!';
+        if (needed)
+            key.pop_back();
+        allowed.insert(key);
+        require_data(!needed || object.contains(key), what, " needs \"", key, "\"");
+    }
+    for (const auto& [key, value] : object.items())
+        require_data(allowed.count(key), what, " has no \"", key, "\"; it takes ", keys);
+}
+
+std::string type_of(const Json& object, const char* key) {
+    require_data(object.is_object() && object.contains("type"), "\"", key, "\" must be an object with a \"type\", not ",
+                 shown(object));
+    return word(object, "type");
+}
+
+constexpr int64_t kMostSteps = int64_t(1) << 32, kMostDraws = 10000, kMostComponents = 65536;
+
+void parse_objective(const Json& object, ModelConfig& config) {
+    if (!object.contains("objective"))
+        return;
+    const Json& given = object["objective"];
+    ObjectiveConfig& o = config.objective;
+    o.name = type_of(given, "objective");
+    check_typed(given, "the objective " + o.name, concat_text("beta ", find_objective(o.name).keys));
+    auto real = [&](const char* key, float& value, double high) {
+        if (given.contains(key))
+            value = float(number(given, key, 0, high));
+    };
+    auto count = [&](const char* key, int64_t& value, int64_t low, int64_t high) {
+        if (given.contains(key))
+            value = integer(given, key, low, high);
+    };
+    real("beta", o.beta, 1e6);
+    real("free_bits", o.free_bits, 1e6);
+    real("capacity", o.capacity, 1e6);
+    real("off_diagonal", o.off_diagonal, 1e6);
+    real("diagonal", o.diagonal, 1e6);
+    count("samples", o.samples, 1, kMostDraws);
+    count("warmup", o.warmup, 0, kMostSteps);
+    count("cycle", o.cycle, 1, kMostSteps);
+    count("steps", o.capacity_steps, 1, kMostSteps);
+    require_data(o.cycle == 0 || o.warmup <= o.cycle, "\"warmup\" is ", o.warmup, " steps, longer than a \"cycle\" of ",
+                 o.cycle);
+}
+
+void parse_prior(const Json& object, ModelConfig& config) {
+    if (!object.contains("prior"))
+        return;
+    const Json& given = object["prior"];
+    config.prior = type_of(given, "prior");
+    check_typed(given, "the prior " + config.prior, find_prior(config.prior).keys);
+    if (given.contains("components"))
+        config.components = integer(given, "components", 1, kMostComponents);
+}
+
+void parse_corruption(const Json& object, ModelConfig& config) {
+    if (!object.contains("corruption"))
+        return;
+    const Json& given = object["corruption"];
+    std::string type = type_of(given, "corruption");
+    const std::map<std::string, Corruption> known = {{"masking", Corruption::masking},
+                                                     {"salt_and_pepper", Corruption::salt_and_pepper},
+                                                     {"gaussian", Corruption::gaussian}};
+    require_data(known.count(type), "unknown corruption '", type, "'; known are gaussian, masking, salt_and_pepper");
+    check_typed(given, "the corruption " + type, "amount!");
+    config.corruption = known.at(type);
+    config.corruption_amount = float(number(given, "amount", 0, config.corruption == Corruption::gaussian ? 1e3 : 1));
+}
+
+void parse_condition(const Json& object, ModelConfig& config) {
+    if (!object.contains("condition"))
+        return;
+    const Json& given = object["condition"];
+    require_data(given.is_object() && given.contains("classes") && given.size() == 1,
+                 "\"condition\" must be {\"classes\": N}, not ", shown(given));
+    config.classes = integer(given, "classes", 2, 256);
+}
+
+// "levels", or "latent", "encoder" and "decoder" of a model with one.
+void parse_levels(const Json& object, ModelConfig& config) {
+    size_t encoder_layers = 0, decoder_layers = 0;
+    auto parse_level = [&](const Json& from, const std::string& prefix) {
+        Level level;
+        level.latent = integer(from, "latent", 1, kMostLatents);
+        level.encoder = parse_stack(from, "encoder", {prefix + "encoder", 0, encoder_layers});
+        level.decoder = parse_stack(from, "decoder", {prefix + "decoder", 0, decoder_layers});
+        return level;
+    };
+    const bool several = object.contains("levels");
+    for (const char* key : {"latent", "encoder", "decoder"})
+        require_data(object.contains(key) != several, several ? "a model with \"levels\" has no \"" : "a model needs \"",
+                     key, several ? "\" of its own" : "\"");
+    if (!several) {
+        config.levels.push_back(parse_level(object, ""));
+        config.latent = config.levels[0].latent;
+        return;
+    }
+    const Json& list = object["levels"];
+    require_data(list.is_array() && list.size() >= 2 && list.size() <= kMostLevels, "\"levels\" must be a list of 2 to ",
+                 kMostLevels, " levels");
+    for (size_t i = 0; i < list.size(); i++) {
+        const Json& given = list[i];
+        require_data(given.is_object(), "level ", i, " must be an object, not ", shown(given));
+        for (const auto& [key, value] : given.items())
+            require_data(key == "latent" || key == "encoder" || key == "decoder" || key == "free_bits",
+                         "a level has no \"", key, "\"; it takes latent, encoder, decoder, free_bits");
+        for (const char* key : {"latent", "encoder", "decoder"})
+            require_data(given.contains(key), "level ", i, " needs \"", key, "\"");
+        config.levels.push_back(parse_level(given, concat_text("levels.", i, ".")));
+        if (given.contains("free_bits"))
+            config.levels.back().free_bits = float(number(given, "free_bits", 0, 1e6));
+        config.latent += config.levels.back().latent;
+    }
+}
+
 ModelConfig parse_object(const Json& object) {
     require_data(object.is_object(), "a model must be a JSON object");
-    const std::set<std::string> known = {"name", "input",       "latent",  "likelihood", "sigma",
-                                         "init", "output_bias", "encoder", "decoder"};
+    const std::set<std::string> known = {"name",    "input",   "latent", "likelihood", "sigma",     "init",
+                                         "encoder", "decoder", "levels", "posterior",  "condition", "prior",
+                                         "objective", "corruption", "output_bias"};
     for (const auto& [key, value] : object.items())
         require_data(known.count(key), "a model has no \"", key, "\"");
-    for (const char* key : {"input", "latent", "encoder", "decoder"})
-        require_data(object.contains(key), "a model needs \"", key, "\"");
+    require_data(object.contains("input"), "a model needs \"input\"");
     ModelConfig config;
     config.name = object.contains("name") ? word(object, "name") : "model";
     Shape input = sizes(object, "input", 1, 3);
@@ -201,16 +324,26 @@ ModelConfig parse_object(const Json& object) {
                                        config.channels <= kMostChannels),
                  "\"input\" ", to_text(input), " is too large: ", kLargestSide, " a side, ", kMostChannels,
                  " channels are allowed");
-    config.latent = integer(object, "latent", 1, kMostLatents);
     parse_likelihood(object, config);
     if (object.contains("init")) {
         std::string init = word(object, "init");
         require_data(init == "he" || init == "pytorch", "\"init\" is \"", init, "\"; known are he and pytorch");
         config.he_init = init == "he";
     }
-    size_t encoder_layers = 0, decoder_layers = 0;
-    config.encoder = parse_stack(object, "encoder", {"encoder", 0, encoder_layers});
-    config.decoder = parse_stack(object, "decoder", {"decoder", 0, decoder_layers});
+    if (object.contains("posterior")) {
+        std::string posterior = word(object, "posterior");
+        require_data(posterior == "gaussian" || posterior == "none", "\"posterior\" is \"", posterior,
+                     "\"; known are gaussian and none");
+        config.deterministic = posterior == "none";
+    }
+    parse_levels(object, config);
+    parse_condition(object, config);
+    parse_corruption(object, config);
+    parse_prior(object, config);
+    parse_objective(object, config);
+    check_objective(config);
+    require_data(config.prior == "standard_normal" || config.classes == 0, "the prior ", config.prior,
+                 " does not go with a condition: its pseudo-inputs have no labels");
     if (object.contains("output_bias")) {
         std::string start = word(object, "output_bias");
         require_data(start == "data_mean" || start == "pytorch", "\"output_bias\" is \"", start,

@@ -14,16 +14,22 @@ struct Sampler::State {
     int64_t batch;
     // Built on first use: a sampler that only decodes never compiles an encoder.
     std::unique_ptr<Plan> encoder, decoder;
-    Tensor x, moments, z, images;
+    Tensor x, x_labels, moments, z, z_labels, images;
+    std::optional<Encoded> pseudo; // posteriors of the prior's pseudo-inputs
 
     void bind(Plan& plan, const Weights& w) {
         plan.bind(w.flat, parameters.buffer(), parameters.offset_bytes(Parameters::Region::weights));
+    }
+    Tensor add_labels(Graph& g) {
+        int64_t classes = vae.config().classes;
+        return classes > 0 ? g.input({batch, classes}, "y") : Tensor{};
     }
     void build_encoder() {
         Graph g;
         Weights w = vae.add_weights(g);
         x = g.input({batch, vae.config().pixels()}, "x");
-        moments = vae.encode(g, w, x);
+        x_labels = add_labels(g);
+        moments = vae.encode(g, w, x, x_labels);
         g.keep(moments);
         encoder = std::make_unique<Plan>(device, g);
         bind(*encoder, w);
@@ -32,7 +38,8 @@ struct Sampler::State {
         Graph g;
         Weights w = vae.add_weights(g);
         z = g.input({batch, vae.config().latent}, "z");
-        images = vae.mean(g, vae.decode(g, w, z));
+        z_labels = add_labels(g);
+        images = vae.mean(g, vae.decode(g, w, z, z_labels));
         g.keep(images);
         decoder = std::make_unique<Plan>(device, g);
         bind(*decoder, w);
@@ -40,25 +47,26 @@ struct Sampler::State {
 };
 
 Sampler::Sampler(Device& device, const Vae& vae, const Parameters& parameters, int64_t batch)
-    : state_(new State{device, vae, parameters, batch, {}, {}, {}, {}, {}, {}}) {
+    : state_(new State{device, vae, parameters, batch, {}, {}, {}, {}, {}, {}, {}, {}, {}}) {
     require(batch > 0, "a sampler's batch must be positive");
 }
 
 Sampler::~Sampler() = default;
 
-std::vector<float> Sampler::sample_latents(int64_t n, uint64_t seed, float temperature) {
-    // On the host: bit-identical to the GPU's normals (shaders/common/random.glsl), and n D is small.
-    int64_t latent = state_->vae.config().latent;
-    require(n >= 0 && n <= (int64_t(1) << 32) / latent, n, " samples are more than the generator can count");
-    std::vector<float> z(size_t(n * latent));
-    for (size_t i = 0; i < z.size(); i++)
-        z[i] = temperature * random_normal(seed, Stream::sample, 0, 0, uint32_t(i));
-    return z;
+std::vector<float> one_hot(std::span<const uint8_t> labels, int64_t classes) {
+    std::vector<float> y(labels.size() * size_t(classes));
+    for (size_t i = 0; i < labels.size(); i++) {
+        if (labels[i] >= classes)
+            fail(Status::usage, "there is no label ", int(labels[i]), ", the model has ", classes,
+                 " classes, from 0 to ", classes - 1);
+        y[i * size_t(classes) + labels[i]] = 1;
+    }
+    return y;
 }
 
 namespace {
 
-// Calls run(piece, count) with `in` cut into batches of `width` numbers a row, the last one filled up with zeros.
+// Calls run(piece, first, count) with `in` cut into batches of `width` numbers a row, the last one filled up with zeros.
 template <class Run>
 void in_batches(std::span<const float> in, int64_t width, int64_t batch, const char* what, Run run) {
     require(width > 0 && in.size() % size_t(width) == 0, what, " has ", in.size(), " numbers, not a multiple of ",
@@ -69,7 +77,7 @@ void in_batches(std::span<const float> in, int64_t width, int64_t batch, const c
         int64_t count = std::min(batch, n - first);
         std::fill(piece.begin(), piece.end(), 0.0f);
         std::copy_n(in.begin() + first * width, count * width, piece.begin());
-        run(piece, count);
+        run(piece, first, count);
     }
 }
 
@@ -77,35 +85,98 @@ void append(std::vector<float>& all, const std::vector<float>& batch, int64_t nu
     all.insert(all.end(), batch.begin(), batch.begin() + numbers);
 }
 
+void check_labels(const ModelConfig& c, size_t numbers, int64_t width, std::span<const uint8_t> labels) {
+    size_t n = numbers / size_t(width);
+    if (c.classes == 0 && !labels.empty())
+        fail(Status::usage, "the model is not conditional, it takes no labels");
+    if (c.classes > 0 && labels.size() != n)
+        fail(Status::usage, "the model is conditional: it needs ", n, " labels, and got ", labels.size());
+}
+
+void write_labels(Plan& plan, Tensor y, int64_t classes, int64_t batch, std::span<const uint8_t> labels) {
+    if (!y)
+        return;
+    std::vector<uint8_t> all(size_t(batch), 0);
+    std::copy(labels.begin(), labels.end(), all.begin());
+    plan.write(y, std::span<const float>(one_hot(all, classes)));
+}
+
 } // namespace
 
-std::vector<float> Sampler::decode(std::span<const float> z) {
+std::vector<float> Sampler::sample_latents(int64_t n, uint64_t seed, std::span<const float> temperatures) {
+    // On the host: bit-identical to the GPU's normals (shaders/common/random.glsl), and n D is small.
+    const Vae& vae = state_->vae;
+    int64_t latent = vae.config().latent;
+    const std::vector<int64_t>& widths = vae.level_widths();
+    require(n >= 0 && n <= (int64_t(1) << 32) / latent, n, " samples are more than the generator can count");
+    if (temperatures.size() != 1 && temperatures.size() != widths.size())
+        fail(Status::usage, temperatures.size(), " temperatures for ", widths.size(), " levels of latents");
+    std::vector<float> scale; // of each number of a sample
+    for (size_t i = 0; i < widths.size(); i++)
+        scale.insert(scale.end(), size_t(widths[i]), temperatures[temperatures.size() == 1 ? 0 : i]);
+    std::vector<float> z(size_t(n * latent));
+    for (size_t i = 0; i < z.size(); i++)
+        z[i] = scale[i % size_t(latent)] * random_normal(seed, Stream::sample, 0, 0, uint32_t(i));
+    if (vae.config().prior == "vamp")
+        add_pseudo_posteriors(z, seed);
+    return z;
+}
+
+// z = mu_k + sigma_k z with a pseudo-input k for each.
+void Sampler::add_pseudo_posteriors(std::vector<float>& z, uint64_t seed) {
     State& s = *state_;
+    if (!s.pseudo) {
+        Graph g;
+        Weights w = s.vae.add_weights(g);
+        Tensor inputs = s.vae.pseudo_inputs(g, w);
+        g.keep(inputs);
+        Plan plan(s.device, g);
+        s.bind(plan, w);
+        plan.run();
+        s.pseudo = encode(plan.read(inputs));
+    }
+    size_t latent = size_t(s.vae.config().latent), components = s.pseudo->mu.size() / latent;
+    for (size_t i = 0; i < z.size(); i++) {
+        float u = random_uniform(seed, Stream::sample, 0, 1, uint32_t(i / latent));
+        size_t at = std::min(size_t(u * float(components)), components - 1) * latent + i % latent;
+        z[i] = s.pseudo->mu[at] + std::exp(0.5f * std::clamp(s.pseudo->logvar[at], -30.0f, 20.0f)) * z[i];
+    }
+}
+
+std::vector<float> Sampler::decode(std::span<const float> z, std::span<const uint8_t> labels) {
+    State& s = *state_;
+    const ModelConfig& c = s.vae.config();
+    check_labels(c, z.size(), c.latent, labels);
     if (!s.decoder)
         s.build_decoder();
     std::vector<float> images;
-    in_batches(z, s.vae.config().latent, s.batch, "z", [&](const std::vector<float>& piece, int64_t count) {
+    in_batches(z, c.latent, s.batch, "z", [&](const std::vector<float>& piece, int64_t first, int64_t count) {
         s.decoder->write(s.z, std::span<const float>(piece));
+        if (s.z_labels)
+            write_labels(*s.decoder, s.z_labels, c.classes, s.batch, labels.subspan(size_t(first), size_t(count)));
         s.decoder->run();
-        append(images, s.decoder->read(s.images), count * s.vae.config().pixels());
+        append(images, s.decoder->read(s.images), count * c.pixels());
     });
     return images;
 }
 
-Sampler::Encoded Sampler::encode(std::span<const float> images) {
+Sampler::Encoded Sampler::encode(std::span<const float> images, std::span<const uint8_t> labels) {
     State& s = *state_;
+    const ModelConfig& c = s.vae.config();
+    check_labels(c, images.size(), c.pixels(), labels);
     if (!s.encoder)
         s.build_encoder();
     Encoded result;
-    in_batches(images, s.vae.config().pixels(), s.batch, "x", [&](const std::vector<float>& piece, int64_t count) {
+    in_batches(images, c.pixels(), s.batch, "x", [&](const std::vector<float>& piece, int64_t first, int64_t count) {
         s.encoder->write(s.x, std::span<const float>(piece));
+        if (s.x_labels)
+            write_labels(*s.encoder, s.x_labels, c.classes, s.batch, labels.subspan(size_t(first), size_t(count)));
         s.encoder->run();
         std::vector<float> moments = s.encoder->read(s.moments);
-        int64_t latent = s.vae.config().latent;
         for (int64_t i = 0; i < count; i++) {
-            auto mu = moments.begin() + 2 * i * latent, logvar = mu + latent;
+            auto mu = moments.begin() + 2 * i * c.latent, logvar = mu + c.latent;
             result.mu.insert(result.mu.end(), mu, logvar);
-            result.logvar.insert(result.logvar.end(), logvar, logvar + latent);
+            result.logvar.insert(result.logvar.end(), logvar, logvar + c.latent);
         }
     });
     return result;

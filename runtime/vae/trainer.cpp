@@ -7,9 +7,11 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <numbers>
 
 #include "ops/gemm.hpp"
 #include "ops/philox.hpp"
+#include "vae/objective.hpp"
 #include "vkvae/vae.hpp"
 
 namespace vkvae {
@@ -20,7 +22,7 @@ enum Column : int64_t { kLoss, kNll, kKl, kSquares, kFactor, kScale, kSkipped, k
 
 struct TrainGraph {
     Graph graph;
-    Tensor data, indices, ring, halted, weights, narrow, loss_scale, gradients, m, v;
+    Tensor data, labels, indices, ring, halted, weights, narrow, loss_scale, gradients, m, v;
     std::vector<Tensor> gradient_parts; // views, one for each parameter
 };
 
@@ -31,7 +33,8 @@ TrainGraph build_graph(const Vae& vae, const TrainOptions& o, int64_t rows, DTyp
     const ModelConfig& config = vae.config();
     t.data = g.input({rows, config.pixels()}, "data", type);
     t.indices = g.input({o.max_steps, o.batch}, "indices", DType::u32);
-    t.ring = g.input({o.max_steps, kColumns + config.latent}, "statistics");
+    const int64_t extras = int64_t(vae.extras().size()), columns = kColumns + vae.kl_columns() + extras;
+    t.ring = g.input({o.max_steps, columns}, "statistics");
     t.halted = g.input({1}, "halted", DType::u32);
 
     Weights w = vae.add_weights(g, o.precision);
@@ -39,8 +42,12 @@ TrainGraph build_graph(const Vae& vae, const TrainOptions& o, int64_t rows, DTyp
     t.narrow = w.narrow;
     if (o.precision == DType::f16)
         t.loss_scale = g.input({3}, "loss scale");
-    Tensor x = gather(g, t.data, t.indices, o.binarize);
-    Elbo e = vae.elbo(g, w, x);
+    Tensor x = gather(g, t.data, t.indices, o.binarize), y;
+    if (config.classes > 0) {
+        t.labels = g.input({rows, config.classes}, "labels", DType::u8);
+        y = gather(g, t.labels, t.indices);
+    }
+    Elbo e = vae.elbo(g, w, x, {}, y);
 
     Shape flat = g.shape(w.flat);
     t.gradients = g.input(flat, "gradients");
@@ -63,8 +70,10 @@ TrainGraph build_graph(const Vae& vae, const TrainOptions& o, int64_t rows, DTyp
     } else {
         fail(Status::usage, "unknown optimizer '", o.optimizer, "'; known are adam, adamw, sgd");
     }
-    Tensor columns[] = {e.loss, e.nll, e.kl, control, e.kl_dims}; // in the order of Column
-    ring_store(g, columns, t.ring, 0);
+    ring_store(g, {{e.loss, e.nll, e.kl, control, e.kl_dims}}, t.ring, 0); // in the order of Column
+    int64_t at = columns - extras;
+    for (const auto& [name, value] : e.extras)
+        ring_store(g, {{value}}, t.ring, at++);
     return t;
 }
 
@@ -95,12 +104,25 @@ void check_options(const TrainOptions& o) {
     };
     usage(o.batch >= 1 && o.batch <= (1 << 20), "the batch is ", o.batch, ", it must be from 1 to 1048576");
     usage(std::isfinite(o.lr) && o.lr >= 0, "the learning rate is ", o.lr);
-    usage(std::isfinite(o.beta) && o.beta >= 0, "beta is ", o.beta);
+    usage(std::isfinite(o.beta.value_or(0)) && o.beta.value_or(0) >= 0, "beta is ", o.beta.value_or(0));
+    usage(o.lr_schedule == "constant" || o.lr_schedule == "linear" || o.lr_schedule == "cosine",
+          "the learning rate's schedule is '", o.lr_schedule, "'; known are constant, linear, cosine");
+    usage(o.lr_warmup >= 0 && (o.lr_schedule == "constant" || o.total_steps > o.lr_warmup),
+          "a ", o.lr_schedule, " schedule of ", o.total_steps, " steps with a warm-up of ", o.lr_warmup);
     usage(std::isfinite(o.weight_decay) && o.weight_decay >= 0, "the weight decay is ", o.weight_decay);
     usage(std::isfinite(o.momentum) && o.momentum >= 0, "the momentum is ", o.momentum);
     usage(std::isfinite(o.clip_norm) && o.clip_norm >= 0, "the clip norm is ", o.clip_norm);
     usage(o.max_steps >= 1, "a submission has at least one step");
     usage(o.precision == DType::f32 || is_16_bit(o.precision), "training is in f32, f16 or bf16");
+}
+
+float learning_rate(const TrainOptions& o, int64_t step) {
+    if (step < o.lr_warmup)
+        return float(double(o.lr) * double(step + 1) / double(o.lr_warmup));
+    if (o.lr_schedule == "constant")
+        return o.lr;
+    double done = std::min(1.0, double(step - o.lr_warmup) / double(o.total_steps - o.lr_warmup));
+    return float(double(o.lr) * (o.lr_schedule == "linear" ? 1 - done : (1 + std::cos(std::numbers::pi * done)) / 2));
 }
 
 } // namespace
@@ -112,6 +134,13 @@ void DataView::check(const ModelConfig& model) const {
     require_data((type == DType::u8 || type == DType::f32) && count <= std::numeric_limits<uint32_t>::max() &&
                      bytes.size() / row_bytes() == uint64_t(count),
                  "the data claim to be ", count, " samples of ", row_bytes(), " bytes, but have ", bytes.size());
+    if (model.classes == 0)
+        return;
+    require_data(labels.size() == size_t(count), "the model is conditional: it needs a label for each of the ", count,
+                 " samples, the data have ", labels.size());
+    for (size_t i = 0; i < labels.size(); i++)
+        require_data(labels[i] < model.classes, "sample ", i, " has the label ", int(labels[i]), ", the model has ",
+                     model.classes, " classes, from 0 to ", model.classes - 1);
 }
 
 DType mixed_precision(const Caps& caps) {
@@ -126,7 +155,8 @@ struct Trainer::State {
     TrainOptions options;
     DataPlace place;
     TrainGraph train;
-    Buffer data_buffer, index_buffer, ring_buffer;
+    std::vector<std::byte> one_hot; // (count, classes) of the labels: 255 or 0, which gather() makes 1 or 0
+    Buffer data_buffer, label_buffer, index_buffer, ring_buffer;
     TuneReport tuned;
     std::unique_ptr<Plan> plan;
     int64_t step = 0;
@@ -177,6 +207,15 @@ Trainer::Trainer(Device& device, const Vae& vae, Parameters& parameters, const D
     s.data_buffer = Buffer(device, data_bytes, s.place.resident ? Memory::device : Memory::upload, "data set");
     if (s.place.resident)
         device.upload(s.data_buffer, 0, data.bytes);
+    if (int64_t classes = vae.config().classes) {
+        s.one_hot.resize(size_t(data.count * classes));
+        for (int64_t i = 0; i < data.count; i++)
+            s.one_hot[size_t(i * classes) + data.labels[size_t(i)]] = std::byte{255};
+        s.label_buffer = Buffer(device, uint64_t(s.place.rows) * uint64_t(classes),
+                                s.place.resident ? Memory::device : Memory::upload, "labels");
+        if (s.place.resident)
+            device.upload(s.label_buffer, 0, s.one_hot);
+    }
     Tuning tuning = s.tuning();
     s.plan = std::make_unique<Plan>(device, s.train.graph,
                                     PlanOptions{.max_steps = options.max_steps,
@@ -189,6 +228,8 @@ Trainer::~Trainer() = default;
 
 void Trainer::State::bind_all(Plan& p, const TrainGraph& t) {
     p.bind(t.data, data_buffer);
+    if (t.labels)
+        p.bind(t.labels, label_buffer);
     p.bind(t.indices, index_buffer);
     p.bind(t.ring, ring_buffer);
     using Region = Parameters::Region;
@@ -247,20 +288,25 @@ StepParams Trainer::State::params_of(int64_t s) const {
     StepParams p;
     p.step = uint32_t(s);
     p.set_seed(options.seed);
-    p.lr = options.lr;
+    p.lr = learning_rate(options, s);
     AdamOptions adam_options;
     p.bias1 = float(1 - std::pow(double(adam_options.beta1), double(s + 1)));
     p.bias2 = float(1 - std::pow(double(adam_options.beta2), double(s + 1)));
-    p.beta = options.beta;
+    const ObjectiveConfig& objective = vae.config().objective;
+    set_schedule(p, objective, options.beta.value_or(objective.beta), s);
     p.clip_norm = options.clip_norm;
     return p;
 }
 
 void Trainer::State::fill_window(int which, int64_t from, int64_t count) {
-    uint64_t bytes = data.row_bytes();
-    std::byte* to = data_buffer.mapped + uint64_t(which) * uint64_t(place.rows / 2) * bytes;
-    for (int64_t i = 0; i < count * options.batch; i++)
-        std::memcpy(to + uint64_t(i) * bytes, data.bytes.data() + sample_at(from * options.batch + i) * bytes, bytes);
+    uint64_t bytes = data.row_bytes(), first = uint64_t(which) * uint64_t(place.rows / 2);
+    uint64_t classes = uint64_t(vae.config().classes);
+    for (int64_t i = 0; i < count * options.batch; i++) {
+        uint64_t sample = sample_at(from * options.batch + i), to = first + uint64_t(i);
+        std::memcpy(data_buffer.mapped + to * bytes, data.bytes.data() + sample * bytes, bytes);
+        if (classes > 0)
+            std::memcpy(label_buffer.mapped + to * classes, one_hot.data() + sample * classes, classes);
+    }
 }
 
 void Trainer::State::write_indices(int64_t from, int64_t count) {
@@ -287,13 +333,23 @@ void Trainer::State::submit(int64_t count, bool profile) {
 
 std::vector<StepStats> Trainer::State::collect(int64_t count) {
     plan->wait();
-    int64_t latent = vae.config().latent, width = kColumns + latent;
+    const int64_t kl_end = kColumns + vae.kl_columns(), width = kl_end + int64_t(vae.extras().size());
     const float* ring = reinterpret_cast<const float*>(ring_buffer.mapped);
     std::vector<StepStats> stats;
     for (int64_t i = 0; i < count; i++) {
         const float* row = ring + i * width;
-        StepStats entry = {step + i, row[kLoss], row[kNll], row[kKl], std::sqrt(row[kSquares]), row[kScale],
-                           row[kSkipped] != 0, std::vector<float>(row + kColumns, row + width)};
+        StepParams params = params_of(step + i);
+        StepStats entry = {.step = step + i,
+                           .loss = row[kLoss],
+                           .nll = row[kNll],
+                           .kl = row[kKl],
+                           .gradient_norm = std::sqrt(row[kSquares]),
+                           .loss_scale = row[kScale],
+                           .lr = params.lr,
+                           .beta = params.beta,
+                           .skipped = row[kSkipped] != 0,
+                           .kl_dims = std::vector<float>(row + kColumns, row + kl_end),
+                           .extras = std::vector<float>(row + kl_end, row + width)};
         if (!std::isfinite(entry.loss) || (!std::isfinite(entry.gradient_norm) && !entry.skipped))
             report_nonfinite(entry);
         stats.push_back(std::move(entry));
@@ -391,7 +447,7 @@ TrainMemory train_memory(Device& device, const Vae& vae, const TrainOptions& opt
                .tuning = options.tuning ? &*options.tuning : nullptr});
     Parameters parameters(vae.definitions());
     uint64_t bound = 0; // what the trainer binds is counted by its owner
-    for (Tensor t : {train.data, train.indices, train.ring, train.weights, train.narrow, train.loss_scale,
+    for (Tensor t : {train.data, train.labels, train.indices, train.ring, train.weights, train.narrow, train.loss_scale,
                      train.gradients, train.m, train.v})
         if (t)
             bound += (train.graph.info(t).bytes() + device.caps().storage_align - 1) / device.caps().storage_align *
@@ -401,7 +457,9 @@ TrainMemory train_memory(Device& device, const Vae& vae, const TrainOptions& opt
     memory.intermediate = plan.memory().arena;
     memory.unshared = plan.memory().unshared;
     memory.live = plan.memory().live;
-    memory.data = (uint64_t(place.rows) * row_bytes + 3) / 4 * 4; // a Buffer is whole words
+    auto whole_words = [](uint64_t bytes) { return (bytes + 3) / 4 * 4; }; // as a Buffer is
+    memory.data = whole_words(uint64_t(place.rows) * row_bytes) +
+                  whole_words(uint64_t(place.rows) * uint64_t(vae.config().classes));
     memory.rings = plan.memory().rings + (plan.memory().external - bound) + train.graph.info(train.indices).bytes() +
                    train.graph.info(train.ring).bytes();
     memory.dispatches = plan.dispatch_count();

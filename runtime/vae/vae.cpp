@@ -1,43 +1,13 @@
 // The VAE: encoder, posterior, decoder, likelihood and their ELBO, built into a graph.
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 
-#include "vae/layers.hpp"
+#include "vae/levels.hpp"
+#include "vae/objective.hpp"
 
 namespace vkvae {
 namespace {
-
-Tensor as_images(Graph& g, const ModelConfig& c, Tensor x) {
-    return reshape(g, x, {g.dim(x, 0), c.height, c.width, c.channels});
-}
-
-// mu and logvar are one product: their weights are columns of one matrix in memory, two parameters on disk.
-Tensor build_encoder(Vae::Scope& scope, const ModelConfig& c, Tensor x) {
-    Graph& g = scope.graph;
-    Flow flow = flatten(scope, build_layers(scope, "encoder", c.encoder, {as_images(g, c, x), {}}, {}));
-    scope.row = 2 * c.latent;
-    scope.prefix = "fc_mu.";
-    DenseParameters both = dense_parameters(scope, flow, c.latent, true, {});
-    scope.prefix = "fc_logvar.";
-    scope.column = c.latent;
-    dense_parameters(scope, flow, c.latent, true, {});
-    scope.row = scope.column = 0;
-    Tensor moments = linear(g, flow.x, both.weight, both.bias);
-    g.rename(moments, "moments");
-    return moments;
-}
-
-Tensor build_decoder(Vae::Scope& scope, const ModelConfig& c, Tensor z) {
-    Graph& g = scope.graph;
-    Shape image = {c.height, c.width, c.channels};
-    Flow flow = build_layers(scope, "decoder", c.decoder, {z, {}}, image);
-    Shape s = g.shape(flow.x);
-    Shape made(s.begin() + 1, s.end());
-    bool fits = s.size() == 4 ? made == image : s[1] == c.pixels();
-    require_data(fits, "the decoder makes ", to_text(made), " for each sample, the input is ", to_text(image));
-    require_data(s.size() == 4 || flow.flattened == order_of(image), "the decoder makes ", to_text(made),
-                 " numbers of unknown order: let it end in an image ", to_text(image), " or in a linear layer");
-    return reshape(g, flow.x, {s[0], c.pixels()});
-}
 
 Tensor log_sigma_parameter(Vae::Scope& scope, const ModelConfig& c) {
     if (!c.learned_sigma)
@@ -52,10 +22,22 @@ Vae::Vae(ModelConfig config) : config_(std::move(config)) {
     // A dry run: checks every shape and collects the parameters. The config is untrusted: errors are its fault.
     try {
         Graph g;
-        Scope scope = {g, nullptr, &definitions_, 0, "", config_.he_init, 0, 0};
-        build_encoder(scope, config_, g.input({1, config_.pixels()}, "x"));
-        build_decoder(scope, config_, g.input({1, config_.latent}, "z"));
+        Scope scope = {.graph = g, .definitions = &definitions_, .he_init = config_.he_init};
+        Tensor y = config_.classes > 0 ? g.input({1, config_.classes}, "y") : Tensor{};
+        std::vector<Flow> features = bottom_up(scope, config_, g.input({1, config_.pixels()}, "x"), y);
+        for (size_t i = 0; i < features.size(); i++) {
+            Shape s = g.shape(features[i].x);
+            bool map = features.size() > 1 && s.size() == 4;
+            maps_.push_back(map ? Shape{s[1], s[2]} : Shape{});
+            level_widths_.insert(level_widths_.begin(), config_.levels[i].latent * (map ? s[1] * s[2] : 1));
+        }
+        config_.latent = std::accumulate(level_widths_.begin(), level_widths_.end(), int64_t{0});
+        top_down(scope, config_, maps_, y, [&](size_t level, const Flow& above) {
+            level_moments(scope, config_, level, features[level], above);
+            return g.input({1, level_widths_[config_.levels.size() - 1 - level]}, "e");
+        });
         log_sigma_parameter(scope, config_);
+        define_prior(scope, config_);
         g.input({make_parameters().padded()}, "weights"); // has to be one tensor
         if (config_.output_at_mean)
             output_bias();
@@ -65,15 +47,17 @@ Vae::Vae(ModelConfig config) : config_(std::move(config)) {
 }
 
 size_t Vae::output_bias() const {
-    for (size_t i = config_.decoder.size(); i-- > 0;) {
-        const Layer& layer = config_.decoder[i];
+    const std::vector<Layer>& decoder = config_.levels[0].decoder;
+    std::string prefix = config_.levels.size() > 1 ? "levels.0." : "";
+    for (size_t i = decoder.size(); i-- > 0;) {
+        const Layer& layer = decoder[i];
         if (layer.activation != Activation::none)
             break;
         if (layer.type == "reshape" || layer.type == "flatten")
             continue;
         if (layer.type == "linear" || layer.type == "conv2d" || layer.type == "conv_transpose2d")
             for (size_t k = 0; k < definitions_.size(); k++)
-                if (definitions_[k].name == concat_text("decoder.layers.", i, ".bias"))
+                if (definitions_[k].name == concat_text(prefix, "decoder.layers.", i, ".bias"))
                     return k;
         break;
     }
@@ -91,27 +75,112 @@ Weights Vae::add_weights(Graph& g, DType precision) const {
     return w;
 }
 
+Vae::Scope Vae::scope(Graph& g, const Weights& w) const {
+    return {.graph = g, .weights = &w, .known = &definitions_};
+}
+
 namespace {
 
-// Parameters are asked for in the order encoder, decoder, likelihood; the decoder's begin after fc_logvar.bias.
-size_t decoder_begin(const std::vector<Parameter>& definitions) {
-    for (size_t i = 0; i < definitions.size(); i++)
-        if (definitions[i].name == "fc_logvar.bias")
-            return i + 1;
-    return definitions.size();
+// Counts the random numbers that the posteriors of one graph draw, so that no two are the same.
+RsampleOptions next_draws(const RsampleOptions& options, int64_t& drawn, int64_t count) {
+    RsampleOptions result = options;
+    result.first = drawn;
+    drawn += count;
+    return result;
 }
 
 } // namespace
 
-Tensor Vae::encode(Graph& g, const Weights& w, Tensor x) const {
-    Scope scope = {g, &w, nullptr, 0, "", false, 0, 0};
-    return build_encoder(scope, config_, x);
+Tensor Vae::encode(Graph& g, const Weights& w, Tensor x, Tensor y) const {
+    Scope s = scope(g, w);
+    std::vector<Flow> features = bottom_up(s, config_, x, y);
+    if (features.size() == 1)
+        return level_moments(s, config_, 0, features[0], {}).rows;
+    Tensor mu, logvar;
+    top_down(s, config_, maps_, y, [&](size_t level, const Flow& above) {
+        Moments m = level_moments(s, config_, level, features[level], above);
+        int64_t latent = config_.levels[level].latent;
+        Shape flat = {g.dim(x, 0), m.positions * latent};
+        Tensor level_mu = reshape(g, slice(g, m.rows, 1, 0, latent), flat);
+        Tensor level_logvar = reshape(g, slice(g, m.rows, 1, latent, latent), flat);
+        mu = mu ? concat(g, mu, level_mu) : level_mu;
+        logvar = logvar ? concat(g, logvar, level_logvar) : level_logvar;
+        return level_mu;
+    });
+    return concat(g, mu, logvar);
 }
 
-Tensor Vae::decode(Graph& g, const Weights& w, Tensor z) const {
-    Scope scope = {g, &w, nullptr, decoder_begin(definitions_), "", false, 0, 0};
-    return build_decoder(scope, config_, z);
+Tensor Vae::decode(Graph& g, const Weights& w, Tensor z, Tensor y) const {
+    Scope s = scope(g, w);
+    int64_t at = 0;
+    return top_down(s, config_, maps_, y, [&](size_t level, const Flow&) {
+        int64_t width = level_widths_[config_.levels.size() - 1 - level];
+        Tensor e = width == config_.latent ? z : slice(g, z, 1, at, width);
+        at += width;
+        return e;
+    });
 }
+
+// The KL term of draws z from rsample, whose own says what the prior needs: (N K, kl_columns()).
+Tensor Vae::kl_of(Graph& g, const Weights& w, const Rsample& drawn) const {
+    const Prior& prior = find_prior(config_.prior);
+    if (config_.deterministic)
+        return g.constant(0, g.shape(drawn.kl));
+    if (!prior.nll)
+        return drawn.kl;
+    Tensor kl = add(g, sum(g, drawn.kl, 1, 1), prior.nll(g, *this, w, drawn.z));
+    return reshape(g, kl, {g.dim(drawn.z, 0), 1});
+}
+
+Vae::Inference Vae::infer(Graph& g, const Weights& w, Tensor x, Tensor y, Tensor eps, RsampleOptions o) const {
+    Scope s = scope(g, w);
+    std::vector<Flow> features = bottom_up(s, config_, x, y);
+    if (find_prior(config_.prior).nll)
+        o.kl = KlEstimate::log_q;
+    Inference result;
+    int64_t drawn = 0;
+    int64_t rows = g.dim(x, 0) * o.draws;
+    Tensor labels = y && o.draws > 1 ? repeat_rows(g, y, o.draws) : y;
+    result.prediction = top_down(s, config_, maps_, labels, [&](size_t level, const Flow& above) {
+        Flow below = features[level];
+        bool top = !above.x, repeated = o.draws > 1 && (!top || !maps_[level].empty());
+        if (repeated) { // the levels above have drawn already, and maps draw at each position
+            Shape shape = g.shape(below.x), flat = {shape[0], element_count(shape) / shape[0]};
+            shape[0] *= o.draws;
+            below.x = reshape(g, repeat_rows(g, reshape(g, below.x, flat), o.draws), shape);
+        }
+        Moments m = level_moments(s, config_, level, below, above);
+        int64_t latent = config_.levels[level].latent, width = m.positions * latent;
+        RsampleOptions level_options = next_draws(o, drawn, rows * width);
+        if (repeated)
+            level_options.draws = 1;
+        if (config_.deterministic) {
+            result.moments = m.rows;
+            result.z = slice(g, m.rows, 1, 0, latent);
+            result.kl = g.constant(0, {rows, latent});
+            return result.z;
+        }
+        Rsample draws = rsample(g, m.rows, eps, level_options);
+        Tensor z = reshape(g, draws.z, {rows, width});
+        Tensor kl = config_.levels.size() > 1 ? reshape(g, draws.kl, {rows, width}) : kl_of(g, w, draws);
+        result.moments = config_.levels.size() == 1 ? m.rows : Tensor{};
+        result.z = result.z ? concat(g, result.z, z) : z;
+        result.kl = result.kl ? concat(g, result.kl, kl) : kl;
+        return z;
+    });
+    return result;
+}
+
+Vae::Inference Vae::infer_from(Graph& g, const Weights& w, Tensor moments, Tensor y, RsampleOptions o) const {
+    require(config_.levels.size() == 1, "the moments of several levels depend on their draws");
+    if (find_prior(config_.prior).nll)
+        o.kl = KlEstimate::log_q;
+    Rsample draws = rsample(g, moments, {}, o);
+    Tensor z = config_.deterministic ? slice(g, moments, 1, 0, config_.latent) : draws.z;
+    return {moments, z, kl_of(g, w, draws), decode(g, w, z, y && o.draws > 1 ? repeat_rows(g, y, o.draws) : y)};
+}
+
+int64_t Vae::kl_columns() const { return find_prior(config_.prior).nll ? 1 : config_.latent; }
 
 Tensor Vae::mean(Graph& g, Tensor prediction) const { return find_likelihood(config_.likelihood).mean(g, prediction); }
 
@@ -119,7 +188,7 @@ Tensor Vae::nll_parts(Graph& g, const Weights& w, Tensor x, Tensor prediction, f
     const Likelihood& likelihood = find_likelihood(config_.likelihood);
     Tensor log_sigma;
     if (config_.learned_sigma)
-        log_sigma = w.tensors.back();
+        log_sigma = scope(g, w).parameter("likelihood.log_sigma", {1}, {1}, {1}, {0}, 0);
     else if (likelihood.has_sigma)
         log_sigma = g.constant(std::log(config_.sigma), {1});
     return likelihood.nll(g, x, prediction, log_sigma, factor);
@@ -129,19 +198,26 @@ Tensor Vae::nll(Graph& g, const Weights& w, Tensor x, Tensor prediction, float f
     return sum(g, nll_parts(g, w, x, prediction, factor), 1, 1);
 }
 
-Elbo Vae::elbo(Graph& g, const Weights& w, Tensor x, Tensor eps) const {
+Elbo Vae::elbo(Graph& g, const Weights& w, Tensor x, Tensor eps, Tensor y) const {
+    const Objective& objective = find_objective(config_.objective.name);
+    int64_t draws = config_.objective.samples;
+    Tensor seen = corrupt(g, x, config_.corruption, config_.corruption_amount);
+    Inference q = infer(g, w, seen, y, eps, {.kl = objective.kl, .draws = draws, .gradient = objective.gradient});
     Elbo e;
-    float per_sample = 1.0f / float(g.dim(x, 0));
-    e.moments = encode(g, w, x);
-    Rsample drawn = standard_normal().posterior_sample(g, e.moments, eps, KlEstimate::analytic);
-    e.z = drawn.z;
-    e.prediction = decode(g, w, drawn.z);
-    ElboSums sums = elbo_sums(g, nll_parts(g, w, x, e.prediction, per_sample), drawn.kl);
-    e.kl_dims = sums.kl_dims;
-    e.nll = sums.nll;
-    e.kl = sums.kl;
-    e.loss = sums.loss;
+    e.moments = q.moments;
+    e.z = q.z;
+    e.prediction = q.prediction;
+    Tensor repeated = repeat_rows(g, x, draws);
+    auto nll = [&](float factor) { return nll_parts(g, w, repeated, q.prediction, factor); };
+    objective.build(g, *this, {g.dim(x, 0), draws, q, nll}, e);
     return e;
+}
+
+std::vector<std::string> Vae::extras() const {
+    std::vector<std::string> names;
+    for (const char* name : find_objective(config_.objective.name).extras)
+        names.push_back(name);
+    return names;
 }
 
 } // namespace vkvae

@@ -9,5 +9,5 @@ layout(set = 1, binding = 0, std140) uniform StepParams {
     float clip_norm;
     uint element_base;
     uint draw; // which of several draws for the same element
-    uint unused_word;
+    float capacity;    // of the KL term
 } params;

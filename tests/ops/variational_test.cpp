@@ -1,6 +1,7 @@
 // The contract of ops/rsample and ops/likelihood: the terms of the evidence lower bound.
 #include "op_check.hpp"
 
+#include <numbers>
 #include <numeric>
 
 using namespace vkvae;
@@ -180,25 +181,99 @@ TEST_CASE("log variances beyond reason stay finite and get no gradient") {
     CHECK(plan.read(d) == std::vector<float>(4, 0));
 }
 
-TEST_CASE("the sampled divergence is log q(z|x) - log p(z) at the drawn z, and has no gradient") {
-    OpCase c;
-    c.name = "sampled kl";
-    c.inputs = {{{5, 7}, false}, {{5, 7}, false}, {{5, 7}, false}};
-    c.build = [](Graph& g, std::span<const Tensor> in) {
-        return rsample(g, concat(g, in[0], in[1]), in[2], KlEstimate::sampled).kl;
-    };
-    c.formula = [](const std::vector<Values>& in) {
-        Values z = reference::rsample(in[0], in[1], in[2]), y(z.size());
-        for (size_t i = 0; i < z.size(); i++)
-            y[i] = 0.5 * (z[i] * z[i] - in[2][i] * in[2][i] - in[1][i]);
-        return y;
-    };
-    check(c);
+// K draws of each of N samples from moments (N, D) each: rows of z, kl and eps one after the other.
+Values draws_of(const Values& moments, size_t n, size_t d, size_t k) {
+    Values rows;
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < k; j++)
+            rows.insert(rows.end(), moments.begin() + int64_t(i * d), moments.begin() + int64_t((i + 1) * d));
+    return rows;
+}
+
+TEST_CASE("several draws, sampled divergences and log q(z|x) are what they say, with gradients for eps too") {
+    for (auto [shape, draws] : {std::pair<Shape, int64_t>{{5, 7}, 1}, {{1, 1}, 3}, {{7, 4}, 5}})
+        for (KlEstimate kl : {KlEstimate::analytic, KlEstimate::sampled, KlEstimate::log_q}) {
+            size_t n = size_t(shape[0]), d = size_t(shape[1]), k = size_t(draws);
+            OpCase c;
+            c.name = concat_text("rsample ", to_text(shape), " by ", draws, ", kl ", uint32_t(kl));
+            c.inputs = {{shape}, {.shape = shape, .low = -3, .high = 2}, {{shape[0] * draws, shape[1]}}};
+            RsampleOptions options = {.kl = kl, .draws = draws};
+            c.build = [=](Graph& g, std::span<const Tensor> in) {
+                Rsample r = rsample(g, concat(g, in[0], in[1]), in[2], options);
+                // What eps does to kl is no part of the gradient for a given eps: z's part alone is asked for.
+                return kl == KlEstimate::analytic ? join(g, r) : r.z;
+            };
+            c.formula = [=](const std::vector<Values>& in) {
+                Values mu = draws_of(in[0], n, d, k), lv = draws_of(in[1], n, d, k);
+                Values z = reference::rsample(mu, lv, in[2]);
+                return kl == KlEstimate::analytic ? join(z, reference::kl(mu, lv), n * k, d) : z;
+            };
+            check(c);
+            c.inputs[2].gradient = false;
+            c.build = [=](Graph& g, std::span<const Tensor> in) {
+                return join(g, rsample(g, concat(g, in[0], in[1]), in[2], options));
+            };
+            c.formula = [=](const std::vector<Values>& in) {
+                Values mu = draws_of(in[0], n, d, k), lv = draws_of(in[1], n, d, k);
+                Values z = reference::rsample(mu, lv, in[2]), y = reference::kl(mu, lv);
+                for (size_t i = 0; i < z.size() && kl != KlEstimate::analytic; i++) {
+                    double log_q = -0.5 * (in[2][i] * in[2][i] + lv[i] + std::log(2 * std::numbers::pi));
+                    double log_p = -0.5 * (z[i] * z[i] + std::log(2 * std::numbers::pi));
+                    y[i] = kl == KlEstimate::log_q ? log_q : log_q - log_p;
+                }
+                return join(z, y, n * k, d);
+            };
+            check(c);
+        }
+}
+
+TEST_CASE("along the path and doubly reparameterised, gradients are those of Roeder et al. and Tucker et al.") {
+    constexpr size_t n = 3, d = 2, k = 4;
     Graph g;
-    Tensor mu = g.input({2, 2}, "mu");
-    Tensor kl = sum(g, rsample(g, concat(g, mu, mu), {}, KlEstimate::sampled).kl);
-    Tensor wrt[] = {mu};
-    CHECK_THROWS_WITH_AS(g.backward(kl, wrt), doctest::Contains("not differentiated"), Error);
+    Tensor moments = g.input({n, 2 * d}, "moments"), eps = g.input({n * k, d}, "eps");
+    Tensor dz = g.input({n * k, d}, "dz"), weights = g.input({n * k, d}, "dkl");
+    std::vector<float> m(n * 2 * d), e(n * k * d), z_seed(n * k * d), w(n * k * d);
+    for (size_t i = 0; i < m.size(); i++)
+        m[i] = float(std::sin(1 + double(i)));
+    for (size_t i = 0; i < e.size(); i++) {
+        e[i] = float(std::cos(2 * double(i)));
+        z_seed[i] = float(std::sin(3 * double(i)));
+        w[i] = 0.1f + float(i / d % k) * 0.3f + float(i / d / k); // the same for all dimensions of a draw
+    }
+    for (PosteriorGradient mode : {PosteriorGradient::path, PosteriorGradient::doubly}) {
+        Graph graph = g;
+        Rsample r = rsample(graph, moments, eps, {.kl = KlEstimate::sampled, .draws = k, .gradient = mode});
+        Tensor y = sum(graph, add(graph, mul(graph, r.z, dz), mul(graph, r.kl, weights)));
+        Tensor wrt[] = {moments};
+        Tensor got_tensor = graph.backward(y, wrt)[0];
+        graph.keep(got_tensor);
+        Plan plan(test_device(), graph, plan_options());
+        plan.write(moments, std::span<const float>(m));
+        plan.write(eps, std::span<const float>(e));
+        plan.write(dz, std::span<const float>(z_seed));
+        plan.write(weights, std::span<const float>(w));
+        plan.run();
+        std::vector<float> got = plan.read(got_tensor);
+        for (size_t i = 0; i < n; i++)
+            for (size_t j = 0; j < d; j++) {
+                double mu = m[i * 2 * d + j], sigma = std::exp(0.5 * m[i * 2 * d + d + j]), dmu = 0, dlv = 0, all = 0;
+                for (size_t s = 0; s < k; s++)
+                    all += w[(i * k + s) * d + j];
+                for (size_t s = 0; s < k; s++) {
+                    size_t at = (i * k + s) * d + j;
+                    double z = mu + sigma * e[at], to_z = z_seed[at] + w[at] * (z - e[at] / sigma);
+                    if (mode == PosteriorGradient::doubly)
+                        to_z *= w[at] / all;
+                    dmu += to_z;
+                    dlv += to_z * 0.5 * sigma * e[at];
+                }
+                CHECK(got[i * 2 * d + j] == doctest::Approx(dmu).epsilon(1e-5));
+                CHECK(got[i * 2 * d + d + j] == doctest::Approx(dlv).epsilon(1e-5));
+            }
+    }
+    Graph wrong;
+    Tensor given = wrong.input({2, 2}, "moments");
+    CHECK_THROWS_AS(rsample(wrong, given, {}, {.gradient = PosteriorGradient::path}), Error);
 }
 
 TEST_CASE("bernoulli_nll and its gradient, for every width") {

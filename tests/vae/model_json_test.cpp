@@ -49,7 +49,9 @@ std::vector<NamedShape> disk_shapes(const std::string& preset) {
 }
 
 TEST_CASE("every preset is a model") {
-    CHECK(preset_names() == std::vector<std::string>{"conv28", "conv64", "mlp", "res128"});
+    std::vector<std::string> names = preset_names();
+    for (const char* name : {"conv28", "conv64", "mlp", "res128"})
+        CHECK(std::count(names.begin(), names.end(), name) == 1);
     for (const std::string& name : preset_names()) {
         Vae vae(parse_model(preset_model(name)));
         CHECK(vae.config().name == name);

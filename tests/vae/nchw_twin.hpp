@@ -24,10 +24,10 @@ class NchwTwin {
         Values mu, logvar; // (D)
     };
     Encoded encode(const Values& chw) const {
-        State s = run("encoder", config_.encoder, {chw, config_.channels, config_.height, config_.width});
+        State s = run("encoder", config_.levels[0].encoder, {chw, config_.channels, config_.height, config_.width});
         return {linear(s.x, "fc_mu"), linear(s.x, "fc_logvar")};
     }
-    Values decode(const Values& z) const { return run("decoder", config_.decoder, {z, 0, 0, 0}).x; } // (C, H, W)
+    Values decode(const Values& z) const { return run("decoder", config_.levels[0].decoder, {z, 0, 0, 0}).x; } // (C, H, W)
 
   private:
     struct State {

@@ -19,7 +19,7 @@ TEST_CASE("latents are the prior's as the device draws them, bit for bit") {
     constexpr uint64_t kSeed = (uint64_t(9) << 32) + 4;
     constexpr int64_t kSamples = 1000;
     Graph g;
-    Tensor z = standard_normal().sample(g, kSamples, int64_t(kLatent));
+    Tensor z = random_normal(g, {kSamples, int64_t(kLatent)}, Stream::sample);
     g.keep(z);
     Plan plan(test_device(), g, plan_options());
     StepParams params;

@@ -299,8 +299,10 @@ TEST_CASE("options that make no sense are usage errors") {
     CHECK(unknown.says("known are adam, adamw, sgd"));
     for (const Outcome& outcome :
          {unknown, refused([](TrainOptions& o) { o.batch = 0; }), refused([](TrainOptions& o) { o.lr = nan; }),
-          refused([](TrainOptions& o) { o.lr = -1; }), refused([](TrainOptions& o) { o.beta = nan; }),
+          refused([](TrainOptions& o) { o.lr = -1; }), refused([](TrainOptions& o) { o.beta = std::numeric_limits<float>::quiet_NaN(); }),
           refused([](TrainOptions& o) { o.weight_decay = -1; }), refused([](TrainOptions& o) { o.momentum = nan; }),
+          refused([](TrainOptions& o) { o.lr_schedule = "steps"; }),
+          refused([](TrainOptions& o) { o.lr_schedule = "cosine"; }), // of how many steps?
           refused([](TrainOptions& o) { o.clip_norm = -1; }), refused([](TrainOptions& o) { o.max_steps = 0; })})
         CHECK(outcome.status == Status::usage);
 }

@@ -35,7 +35,7 @@ Graph training_step(const std::string& preset, int64_t batch, DType precision = 
     Graph g;
     Tensor data = g.input({60000, vae.config().pixels()}, "data", DType::u8);
     Tensor indices = g.input({64, batch}, "indices", DType::u32);
-    Tensor ring = g.input({64, 7 + vae.config().latent}, "statistics");
+    Tensor ring = g.input({64, 7 + vae.kl_columns()}, "statistics");
     Tensor halted = g.input({1}, "halted", DType::u32);
     Tensor scale = g.input({3}, "loss scale");
     Weights w = vae.add_weights(g, precision);
@@ -91,7 +91,7 @@ Graph other_operations() {
     Rsample given = rsample(g, moments, eps);
     with_gradient(given.z, {moments});
     with_gradient(given.kl, {moments});
-    rsample(g, moments, {}, KlEstimate::sampled);
+    rsample(g, moments, {}, {.kl = KlEstimate::sampled});
     random_uniform(g, {128, 64}, Stream::sample);
     random_normal(g, {128, 64}, Stream::sample);
     Tensor indices = g.input({64, 128}, "indices", DType::u32);

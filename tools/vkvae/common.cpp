@@ -220,7 +220,7 @@ Dataset load_data(const DataOptions& data, const ModelConfig& model, bool quiet,
 
 DataView view_of(const Dataset& data) {
     return {data.pixels, data.count, int64_t(data.height) * data.width * data.channels,
-            data.type == PixelType::u8 ? DType::u8 : DType::f32};
+            data.type == PixelType::u8 ? DType::u8 : DType::f32, data.labels};
 }
 
 Binarize binarize_of(const DataOptions& data) {

@@ -12,8 +12,9 @@
 
 namespace vkvae {
 
-std::vector<float> reconstruction_rows(Sampler& sampler, std::span<const float> images, int64_t pixels, int columns) {
-    std::vector<float> decoded = sampler.reconstruct(images), rows;
+std::vector<float> reconstruction_rows(Sampler& sampler, std::span<const float> images, int64_t pixels, int columns,
+                                       std::span<const uint8_t> labels) {
+    std::vector<float> decoded = sampler.reconstruct(images, labels), rows;
     int64_t n = int64_t(images.size()) / pixels;
     for (int64_t first = 0; first < n; first += columns) {
         int64_t count = std::min<int64_t>(columns, n - first);
@@ -27,8 +28,9 @@ std::vector<float> reconstruction_rows(Sampler& sampler, std::span<const float> 
 }
 
 std::vector<float> interpolation_rows(Sampler& sampler, std::span<const float> images, int64_t pixels, int64_t latent,
-                                      int steps, bool spherical) {
-    std::vector<float> mu = sampler.encode(images).mu, z;
+                                      int steps, bool spherical, std::span<const uint8_t> labels) {
+    std::vector<float> mu = sampler.encode(images, labels).mu, z;
+    std::vector<uint8_t> each;
     int64_t pairs = int64_t(images.size()) / pixels / 2;
     for (int64_t pair = 0; pair < pairs; pair++)
         for (int step = 0; step < steps; step++) {
@@ -37,12 +39,14 @@ std::vector<float> interpolation_rows(Sampler& sampler, std::span<const float> i
                                                    all.subspan(size_t((2 * pair + 1) * latent), size_t(latent)),
                                                    float(step) / float(steps - 1), spherical);
             z.insert(z.end(), point.begin(), point.end());
+            if (!labels.empty())
+                each.push_back(labels[size_t(2 * pair)]);
         }
-    return sampler.decode(z);
+    return sampler.decode(z, each);
 }
 
 std::vector<float> traversal_rows(Sampler& sampler, std::span<const float> base, std::span<const int> dims, int steps,
-                                  float range) {
+                                  float range, std::span<const uint8_t> label) {
     std::vector<float> z;
     for (int dim : dims)
         for (int step = 0; step < steps; step++) {
@@ -50,7 +54,10 @@ std::vector<float> traversal_rows(Sampler& sampler, std::span<const float> base,
             point[size_t(dim)] = steps > 1 ? range * (2 * float(step) / float(steps - 1) - 1) : base[size_t(dim)];
             z.insert(z.end(), point.begin(), point.end());
         }
-    return sampler.decode(z);
+    std::vector<uint8_t> each;
+    if (!label.empty())
+        each.assign(dims.size() * size_t(steps), label[0]);
+    return sampler.decode(z, each);
 }
 
 std::vector<int> dims_by_kl(std::span<const double> kl_dims, int64_t latent, int most) {

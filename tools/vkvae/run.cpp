@@ -137,13 +137,17 @@ void write_samples(Run& run, const fs::path& file) {
         return;
     Sampler sampler(*run.device, *run.vae, *run.parameters, kGrid * kGrid);
     std::vector<float> z = sampler.sample_latents(kGrid * kGrid, run.settings.train.seed);
-    write_images(file, sampler.decode(z), config, kGrid);
+    std::vector<uint8_t> labels; // one class after the other
+    for (int64_t i = 0; config.classes > 0 && i < kGrid * kGrid; i++)
+        labels.push_back(uint8_t(i % config.classes));
+    write_images(file, sampler.decode(z, labels), config, kGrid);
 }
 
 void evaluate_run(Run& run) {
     DataView view = view_of(run.shown());
     view.count = std::min(view.count, kTestSamples);
     view.bytes = view.bytes.first(size_t(view.count) * view.row_bytes());
+    view.labels = view.labels.first(std::min(view.labels.size(), size_t(view.count)));
     EvaluateOptions options;
     options.batch = std::min<int64_t>(run.settings.train.batch, 256);
     options.seed = run.settings.train.seed;
@@ -181,17 +185,21 @@ void write_pictures(Run& run) {
     write_samples(run, run.dir / "samples.png");
     const Dataset& set = run.shown();
     Sampler sampler(*run.device, *run.vae, *run.parameters, kGrid * kGrid);
+    auto labels = [&](int64_t count) { // of the first samples, if the model wants any
+        return std::span(set.labels).first(config.classes > 0 ? size_t(std::min(count, set.count)) : 0);
+    };
     std::vector<float> images = first_images(set, 0, 2 * kGrid);
-    write_images(run.dir / "reconstructions.png", reconstruction_rows(sampler, images, config.pixels(), kGrid), config,
-                 kGrid);
-    if (set.count >= 2)
+    write_images(run.dir / "reconstructions.png",
+                 reconstruction_rows(sampler, images, config.pixels(), kGrid, labels(2 * kGrid)), config, kGrid);
+    if (const int64_t count = std::min<int64_t>(kGrid, set.count) / 2 * 2; count >= 2)
         write_images(run.dir / "interpolation.png",
-                     interpolation_rows(sampler, first_images(set, 0, std::min<int64_t>(kGrid, set.count) / 2 * 2),
-                                        config.pixels(), config.latent, kGrid + 1, false),
+                     interpolation_rows(sampler, first_images(set, 0, count), config.pixels(), config.latent,
+                                        kGrid + 1, false, labels(count)),
                      config, kGrid + 1);
     std::vector<int> dims = dims_by_kl(run.last.kl_dims, config.latent, 10);
-    std::vector<float> base = sampler.encode(first_images(set, 0, 1)).mu;
-    write_images(run.dir / "traversal.png", traversal_rows(sampler, base, dims, kGrid + 1, 2.5f), config, kGrid + 1);
+    std::vector<float> base = sampler.encode(first_images(set, 0, 1), labels(1)).mu;
+    write_images(run.dir / "traversal.png", traversal_rows(sampler, base, dims, kGrid + 1, 2.5f, labels(1)), config,
+                 kGrid + 1);
 }
 
 // Trains one step, as any other.
@@ -219,10 +227,13 @@ void log_steps(Run& run, const std::vector<StepStats>& stats) {
                      {"nll", s.nll},
                      {"kl", s.kl},
                      {"grad_norm", s.gradient_norm}, // null where it is not finite
-                     {"lr", tidy(t.lr)},
-                     {"beta", tidy(t.beta)},
+                     {"lr", tidy(s.lr)},
+                     {"beta", tidy(s.beta)},
                      {"images_per_s", rate},
                      {"elapsed_s", run.elapsed()}};
+        const std::vector<std::string> extras = run.vae->extras();
+        for (size_t i = 0; i < extras.size(); i++)
+            line[extras[i]] = s.extras[i];
         if (t.precision == DType::f16) {
             line["loss_scale"] = s.loss_scale;
             line["skipped"] = s.skipped;
@@ -289,7 +300,7 @@ void prepare(Run& run) {
     // Random numbers are counted by 32-bit steps; samples of a run by 63 bits.
     if (s.epochs > (int64_t(1) << 40) / run.data.count || s.total_steps(run.data.count) > UINT32_MAX)
         fail(Status::usage, "the run would be longer than ", UINT32_MAX, " steps");
-    run.total = s.total_steps(run.data.count);
+    run.total = run.settings.train.total_steps = s.total_steps(run.data.count);
     run.log_every = s.log_every > 0 ? s.log_every : std::max<int64_t>(1, run.data.count / s.train.batch / 50);
     run.device = open_device(run.common);
     run.settings.train.precision = precision_on(*run.device, s.precision);

@@ -27,7 +27,9 @@ Json to_json(const RunSettings& s) {
             {"optimizer", s.train.optimizer},
             {"momentum", tidy(s.train.momentum)},
             {"weight_decay", tidy(s.train.weight_decay)},
-            {"beta", tidy(s.train.beta)},
+            {"beta", s.train.beta ? Json(tidy(*s.train.beta)) : Json(nullptr)},
+            {"lr_schedule", s.train.lr_schedule},
+            {"lr_warmup", s.train.lr_warmup},
             {"clip_norm", tidy(s.train.clip_norm)},
             {"precision", type_name(s.train.precision)},
             {"save_every", s.save_every},
@@ -57,7 +59,10 @@ RunSettings settings_from(const Json& config) {
         s.train.optimizer = t.at("optimizer");
         s.train.momentum = t.at("momentum");
         s.train.weight_decay = t.at("weight_decay");
-        s.train.beta = t.at("beta");
+        if (!t.at("beta").is_null())
+            s.train.beta = t.at("beta").get<float>();
+        s.train.lr_schedule = t.value("lr_schedule", "constant");
+        s.train.lr_warmup = t.value("lr_warmup", int64_t(0));
         s.train.clip_norm = t.at("clip_norm");
         s.precision = t.value("precision", "f32");
         s.data.seed = s.train.seed = config.at("seed");

@@ -95,7 +95,13 @@ void add_train(CLI::App& app) {
     verb->add_option("--clip-norm", t.clip_norm, "largest gradient norm; 0: not clipped")
         ->check(not_negative)
         ->capture_default_str();
-    verb->add_option("--beta", t.beta, "weight of the KL term")->check(not_negative)->capture_default_str();
+    verb->add_option("--beta", t.beta, "weight of the KL term, instead of the model's objective's")->check(not_negative);
+    verb->add_option("--lr-schedule", t.lr_schedule, "constant, or falling to nothing at the end: linear, cosine")
+        ->check(CLI::IsMember({"constant", "linear", "cosine"}))
+        ->capture_default_str();
+    verb->add_option("--lr-warmup", t.lr_warmup, "steps over which the learning rate rises linearly")
+        ->check(CLI::Range(int64_t(0), int64_t(1) << 31))
+        ->capture_default_str();
     add_precision(*verb, o->settings.precision);
     verb->add_option("--latent", o->latent, "latent dimensions, instead of the model's")
         ->check(CLI::Range(int64_t(1), int64_t(65536)));

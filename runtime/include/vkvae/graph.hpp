@@ -57,7 +57,7 @@ struct StepParams {
     float clip_norm = 0;            // largest gradient norm, 0: no clipping
     uint32_t element_base = 0;      // added to the element number of random draws: batches of one long sequence
     uint32_t sample = 0;            // which of several draws for the same element (importance samples)
-    uint32_t unused = 0;
+    float capacity = 0;             // that the KL term is held to, see distance_to_capacity()
     void set_seed(uint64_t seed) {
         seed_lo = uint32_t(seed);
         seed_hi = uint32_t(seed >> 32);

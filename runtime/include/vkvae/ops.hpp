@@ -104,18 +104,46 @@ Tensor random_normal(Graph& g, Shape shape, Stream stream);
 // ---- the variational part: ops/rsample.cpp, ops/likelihood.cpp -----------------------------------------------------
 
 struct Rsample {
-    Tensor z;  // (N, D) = mu + exp(logvar / 2) eps
-    Tensor kl; // (N, D) nats
+    Tensor z;  // (N K, D) = mu + exp(logvar / 2) eps, the K draws of a sample one after the other
+    Tensor kl; // (N K, D) nats
 };
 enum class KlEstimate : uint32_t {
     analytic, // KL(N(mu, exp(logvar)) || N(0, 1)) = (mu^2 + exp(logvar) - 1 - logvar) / 2
-    sampled   // log q(z|x) - log p(z) at the drawn z, for importance weights; not differentiated
+    sampled,  // log q(z|x) - log N(z; 0, 1) at the drawn z, as importance weights need it
+    log_q,    // log q(z|x) at the drawn z, for priors of another kind
+};
+enum class PosteriorGradient : uint32_t {
+    total,
+    path,   // of a sampled estimate: through z alone (Roeder et al. 2017, "Sticking the Landing")
+    doubly, // the same, times the normalised importance weight of the draw (Tucker et al. 2018, DReG)
+};
+struct RsampleOptions {
+    KlEstimate kl = KlEstimate::analytic;
+    int64_t draws = 1; // K
+    PosteriorGradient gradient = PosteriorGradient::total;
+    int64_t first = 0; // number of the first eps that is drawn: posteriors of one graph each have their own
 };
 // moments (N, 2 D): mu and after it logvar of each sample, as one product makes them. logvar counts as at least -30 and at
-// most 20 (no gradient beyond), so that nothing overflows. eps (N, D) is drawn inside (Stream::reparam), and again in the
-// backward pass, unless it is given.
+// most 20 (no gradient beyond), so that nothing overflows. eps (N K, D) is drawn inside (Stream::reparam), and again in the
+// backward pass, unless it is given; then z is differentiated for it too.
 // Kingma and Welling 2013, section 2.4 and appendix B.
-Rsample rsample(Graph& g, Tensor moments, Tensor eps = {}, KlEstimate kl = KlEstimate::analytic);
+Rsample rsample(Graph& g, Tensor moments, Tensor eps = {}, const RsampleOptions& options = {});
+
+// log N(z_m; mu_k, exp(logvar_k)) of each z (M, D) under each of the Gaussians with moments (K, 2 D), logvar limited as
+// in rsample -> (M, K), summed over D; or with by_dimension (M, D, K), not summed.
+Tensor gaussian_log_densities(Graph& g, Tensor z, Tensor moments, bool by_dimension = false);
+// log of the mean of exp over the last axis, which disappears.
+Tensor log_mean_exp(Graph& g, Tensor x);
+// Each row `times` times, one after the other: (N, D) -> (N times, D).
+Tensor repeat_rows(Graph& g, Tensor x, int64_t times);
+
+// What a denoising autoencoder's encoder gets to see (Vincent et al. 2008), Stream::augment; not differentiated.
+// masking: each number becomes 0 with probability `amount`; salt_and_pepper: 0 or 1, each with probability amount / 2;
+// gaussian: amount times a standard normal is added.
+enum class Corruption : uint32_t { none, masking, salt_and_pepper, gaussian };
+Tensor corrupt(Graph& g, Tensor x, Corruption kind, float amount);
+// |x - StepParams::capacity|: the target of Burgess et al. 2018.
+Tensor distance_to_capacity(Graph& g, Tensor x);
 
 // -scale log p(x | logits): x, logits (N, D) -> (N, C), parts of each sample's sum over D; sum(g, nll, 1, 1) is the whole.
 // How many parts depends on D alone. The gradient for the logits is an elementwise pass, which moves into the kernel that

@@ -28,16 +28,44 @@ struct Layer {
     std::vector<Layer> layers; // of residual
 };
 
+// Latents, the layers that lead to them from below, and those that lead down again. A plain VAE has one level, a
+// hierarchical one several, from the data upwards; see vae/levels.cpp.
+struct Level {
+    std::vector<Layer> encoder, decoder;
+    int64_t latent = 0;  // numbers of a sample; channels of a map where the encoder ends in a picture
+    float free_bits = 0; // nats of the level's KL that cost nothing
+};
+
+// What training minimises: a row of the table in vae/objective.cpp, and what it takes.
+struct ObjectiveConfig {
+    std::string name = "elbo";
+    int64_t samples = 1;                 // K: draws from each posterior
+    float beta = 1;                      // weight of the KL term, or of what the objective says
+    int64_t warmup = 0;                  // steps in which beta rises from 0
+    int64_t cycle = 0;                   // steps after which it does so again; 0: never
+    float free_bits = 0;                 // nats of the KL of each dimension that cost nothing
+    float capacity = 0;                  // nats that the KL term is held to
+    int64_t capacity_steps = 0;          // in which it rises from 0 to that
+    float off_diagonal = 0, diagonal = 0; // of DIP-VAE
+};
+
 struct ModelConfig {
     std::string name;
     int64_t height = 0, width = 0, channels = 0; // of the input; a vector of D numbers is (1, D, 1)
-    int64_t latent = 0;                          // D
+    int64_t latent = 0;                          // D: numbers in all levels' latents
     std::string likelihood;                      // a row of the table in vae/likelihood.cpp
     float sigma = 1;                             // of a gaussian likelihood; its start value if learned
     bool learned_sigma = false;
     bool he_init = false; // "init": "he" (He et al. 2015) before relu, leaky_relu, elu, silu and gelu; else PyTorch's
     bool output_at_mean = false; // "output_bias": "data_mean", see initialise()
-    std::vector<Layer> encoder, decoder;
+    std::vector<Level> levels;
+    bool deterministic = false;            // "posterior": "none": z = mu, a plain autoencoder
+    int64_t classes = 0;                   // of the labels that encoder and decoder are given; 0: none
+    Corruption corruption = Corruption::none; // of what the encoder sees in training
+    float corruption_amount = 0;
+    std::string prior = "standard_normal"; // a row of the table in vae/prior.cpp
+    int64_t components = 0;                // of the prior, if it has any
+    ObjectiveConfig objective;
     std::string json; // as it was read, on one line: what checkpoints carry
     int64_t pixels() const { return height * width * channels; }
 };
@@ -116,7 +144,7 @@ class Parameters {
     Buffer buffer_;
 };
 
-// ---- the VAE: vae/vae.cpp, vae/posterior.cpp, vae/prior.cpp, vae/likelihood.cpp ------------------------------------
+// ---- the VAE: vae/vae.cpp, levels.cpp, objective.cpp, prior.cpp, likelihood.cpp ------------------------------------
 
 // p(x|z). A row of a table: adding a likelihood is one row, its shader and its test.
 struct Likelihood {
@@ -132,13 +160,17 @@ struct Likelihood {
 std::span<const Likelihood> likelihoods();
 const Likelihood& find_likelihood(const std::string& name); // errors: Status::data
 
-// p(z). sample() is what decoders are fed with.
+// p(z): what is added to log q(z|x) to become the KL term. A row of a table: adding a prior is one row and its test.
+struct Weights;
+class Vae;
 struct Prior {
     const char* name;
-    Rsample (*posterior_sample)(Graph& g, Tensor moments, Tensor eps, KlEstimate kl);
-    Tensor (*sample)(Graph& g, int64_t n, int64_t latent);
+    const char* keys; // of "prior" in the JSON, beside "type"
+    // -log p(z) of each z (M, D) -> (M). Empty for N(0, I), whose KL rsample knows.
+    Tensor (*nll)(Graph& g, const Vae& vae, const Weights& w, Tensor z);
 };
-const Prior& standard_normal();
+std::span<const Prior> priors();
+const Prior& find_prior(const std::string& name); // errors: Status::data
 
 // The weights of a model inside one graph: views of a flat external tensor.
 struct Weights {
@@ -148,10 +180,11 @@ struct Weights {
 };
 
 struct Elbo {
-    Tensor loss, nll, kl;    // (1): means over the batch; loss = nll + beta kl
-    Tensor kl_dims;          // (D): the parts of kl
+    Tensor loss, nll, kl;    // (1): means over the batch. Of the objective elbo: loss = nll + beta kl
+    Tensor kl_dims;          // (kl_columns()): the parts of kl
     Tensor moments;          // (N, 2 D): of q(z|x), mu and after it logvar
-    Tensor z, prediction;    // (N, D), (N, pixels)
+    Tensor z, prediction;    // (N K, D), (N K, pixels)
+    std::vector<std::pair<std::string, Tensor>> extras; // (1) each: what else the objective is made of, see Vae::extras()
 };
 
 class Vae {
@@ -162,15 +195,37 @@ class Vae {
     Parameters make_parameters() const { return Parameters(definitions_); }
     const std::vector<Parameter>& definitions() const { return definitions_; }
 
-    // Graph builders. x is (N, pixels), rows in (H, W, C) order.
+    // Graph builders. x is (N, pixels), rows in (H, W, C) order. y: (N, classes), ones and zeros, of a conditional model.
+    //
+    // z of a hierarchical model are the standardised latents of all levels, the top one first: what p(z) = N(0, I) is
+    // the prior of, and the decoder turns into the levels' own. See vae/levels.cpp.
     Weights add_weights(Graph& g, DType precision = DType::f32) const;
-    Tensor encode(Graph& g, const Weights& w, Tensor x) const; // (N, 2 D): mu and after it logvar of q(z|x)
-    Tensor decode(Graph& g, const Weights& w, Tensor z) const; // (N, pixels): what the likelihood takes
+    // (N, 2 D): mu and after it logvar of q(z|x). Where levels depend on those above: on their means. A deterministic
+    // encoder's logvar is -30.
+    Tensor encode(Graph& g, const Weights& w, Tensor x, Tensor y = {}) const;
+    Tensor decode(Graph& g, const Weights& w, Tensor z, Tensor y = {}) const; // (N, pixels): what the likelihood takes
     Tensor mean(Graph& g, Tensor prediction) const;            // of p(x|z), in [0,1] for images
     Tensor nll(Graph& g, const Weights& w, Tensor x, Tensor prediction, float scale) const; // (N)
     Tensor nll_parts(Graph& g, const Weights& w, Tensor x, Tensor prediction, float scale) const; // (N, C), see ops.hpp
-    // eps (N, D) is drawn inside unless given.
-    Elbo elbo(Graph& g, const Weights& w, Tensor x, Tensor eps = {}) const;
+    // Posterior samples and what they decode to.
+    struct Inference {
+        Tensor moments;    // (N, 2 D), or those of one level's draws each: empty if there are several levels
+        Tensor z;          // (N K, D)
+        Tensor kl;         // (N K, kl_columns())
+        Tensor prediction; // (N K, pixels)
+    };
+    // x is what the encoder sees. eps (N K, D) is drawn inside unless given, which only a single level takes.
+    Inference infer(Graph& g, const Weights& w, Tensor x, Tensor y, Tensor eps, RsampleOptions options) const;
+    // From encode()'s moments, for one level: the same without the encoder.
+    Inference infer_from(Graph& g, const Weights& w, Tensor moments, Tensor y, RsampleOptions options) const;
+    // The training objective. x is corrupted for the encoder where the model says so. eps as in infer().
+    Elbo elbo(Graph& g, const Weights& w, Tensor x, Tensor eps = {}, Tensor y = {}) const;
+    Tensor pseudo_inputs(Graph& g, const Weights& w) const; // (K, pixels): of the prior vamp
+    std::vector<std::string> extras() const; // names of what elbo() returns beside the usual
+
+    int64_t kl_columns() const; // into how many parts the KL is split: D, or 1 where the prior is no product
+    // Width of each level's part of z, in z's order: the top level first.
+    const std::vector<int64_t>& level_widths() const { return level_widths_; }
 
     // Which of the parameters "output_bias": "data_mean" sets. Errors: Status::data if the decoder ends in no such bias.
     size_t output_bias() const;
@@ -178,8 +233,12 @@ class Vae {
     struct Scope; // vae/layers.hpp
 
   private:
+    Scope scope(Graph& g, const Weights& w) const;
+    Tensor kl_of(Graph& g, const Weights& w, const Rsample& drawn) const;
     ModelConfig config_;
     std::vector<Parameter> definitions_;
+    std::vector<int64_t> level_widths_;
+    std::vector<Shape> maps_; // (H, W) of each level's latents, from the data upwards; empty for vectors
 };
 
 // ---- training: vae/trainer.cpp -------------------------------------------------------------------------------------
@@ -190,10 +249,14 @@ struct DataView {
     int64_t count = 0;
     int64_t width = 0;
     DType type = DType::u8;
+    std::span<const uint8_t> labels = {}; // (count): needed by conditional models alone
     uint64_t row_bytes() const { return uint64_t(width) * (type == DType::u8 ? 1 : 4); }
     // Errors: Status::data if there are no samples, or they are not what the model takes.
     void check(const ModelConfig& model) const;
 };
+
+// (N, classes): 1 at each label, else 0. Errors: Status::usage if there is no such class.
+std::vector<float> one_hot(std::span<const uint8_t> labels, int64_t classes);
 
 // Start values for training on these data: parameters.initialise(seed) and then, for a model with
 // "output_bias": "data_mean", the bias of the decoder's last layer such that it alone predicts the mean of the data, for
@@ -215,8 +278,12 @@ struct TrainOptions {
     std::string optimizer = "adam"; // adam, adamw, sgd
     float lr = 1e-3f;
     float weight_decay = 0, momentum = 0.9f; // momentum: of sgd
-    float beta = 1;
+    std::optional<float> beta; // instead of the model's objective's
     float clip_norm = 0; // 0: none
+    // The learning rate rises linearly over the first lr_warmup steps; then it stays, or falls to nothing over the
+    // total_steps linearly or as half a cosine.
+    std::string lr_schedule = "constant"; // constant, linear, cosine
+    int64_t lr_warmup = 0, total_steps = 0;
     uint64_t seed = 0;
     Binarize binarize = Binarize::none;
     DType precision = DType::f32;       // f16, bf16: mixed; that of the Parameters. See mixed_precision()
@@ -233,8 +300,10 @@ struct StepStats {
     int64_t step = 0; // from 0
     float loss = 0, nll = 0, kl = 0, gradient_norm = 0;
     float loss_scale = 1; // of f16: what the loss was multiplied by
+    float lr = 0, beta = 0; // of this step
     bool skipped = false; // gradients went beyond f16's range: no weight has changed, the scale is halved
-    std::vector<float> kl_dims; // (D)
+    std::vector<float> kl_dims; // (Vae::kl_columns())
+    std::vector<float> extras;  // those of Vae::extras()
 };
 
 // A plan of forward + backward + optimizer with its rings. Data are on the device if they fit, else they stream.
@@ -281,16 +350,24 @@ class Sampler {
   public:
     Sampler(Device& device, const Vae& vae, const Parameters& parameters, int64_t batch);
     ~Sampler();
-    // z[i] depends on (seed, i) alone; temperature scales the prior's standard deviation.
-    std::vector<float> sample_latents(int64_t n, uint64_t seed, float temperature = 1);
-    std::vector<float> decode(std::span<const float> z);    // (n, D)
+    // From the prior: z[i] depends on (seed, i) alone. The temperature scales standard deviations: of all levels, or each
+    // of its own, the top one first. Errors: Status::usage if there are neither one nor as many temperatures as levels.
+    std::vector<float> sample_latents(int64_t n, uint64_t seed, std::span<const float> temperatures);
+    std::vector<float> sample_latents(int64_t n, uint64_t seed, float temperature = 1) {
+        return sample_latents(n, seed, std::span<const float>(&temperature, 1));
+    }
+    // labels (n) are for conditional models, which need them; others take none.
+    std::vector<float> decode(std::span<const float> z, std::span<const uint8_t> labels = {}); // (n, D)
     struct Encoded {
         std::vector<float> mu, logvar; // (n, D)
     };
-    Encoded encode(std::span<const float> images);          // (n, H, W, C)
-    std::vector<float> reconstruct(std::span<const float> images) { return decode(encode(images).mu); }
+    Encoded encode(std::span<const float> images, std::span<const uint8_t> labels = {}); // (n, H, W, C)
+    std::vector<float> reconstruct(std::span<const float> images, std::span<const uint8_t> labels = {}) {
+        return decode(encode(images, labels).mu, labels);
+    }
 
   private:
+    void add_pseudo_posteriors(std::vector<float>& z, uint64_t seed);
     struct State;
     std::unique_ptr<State> state_;
 };
