@@ -32,7 +32,7 @@ TEST_CASE("access, push constants, steps and subgroups are read from the shader"
     CHECK(access(interface_of("copy")) == "rw");
     CHECK(access(interface_of("adam")) == "brbbr");
     CHECK(access(interface_of("gradient_check")) == "rrwbb");
-    CHECK(access(interface_of("rsample_gradient")) == "rrrrw");
+    CHECK(access(interface_of("rsample_gradient")) == "rrrrww");
     CHECK(access(interface_of("matmul_tile")) == "rrrwrrw"); // some are declared as floats and as vec4s
     CHECK(access(interface_of("matmul_subgroup")) == "rrrwrrw");
     for (size_t binding = 0; binding < 7; binding++) { // what it reads are texel buffers
