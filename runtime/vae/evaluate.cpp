@@ -17,7 +17,7 @@ constexpr uint32_t kDrawsPerSubmit = 16;
 
 // One batch of the data through encoder and decoder: what does not depend on K.
 struct ElboPass {
-    Tensor data, indices, x, moments, mu, nll, kl, mean;
+    Tensor data, indices, x, moments, nll, kl, mean;
     Weights w;
     std::unique_ptr<Plan> plan;
 };
@@ -30,12 +30,12 @@ ElboPass build_elbo_pass(Device& device, const Vae& vae, const EvaluateOptions& 
     p.w = vae.add_weights(g);
     p.x = gather(g, p.data, p.indices, o.binarize);
     p.moments = vae.encode(g, p.w, p.x);
-    p.mu = slice(g, p.moments, 1, 0, vae.config().latent);
+    Tensor mu = slice(g, p.moments, 1, 0, vae.config().latent);
     Rsample drawn = standard_normal().posterior_sample(g, p.moments, {}, KlEstimate::analytic);
     p.nll = vae.nll(g, p.w, p.x, vae.decode(g, p.w, drawn.z), 1);
-    p.mean = vae.mean(g, vae.decode(g, p.w, p.mu));
+    p.mean = vae.mean(g, vae.decode(g, p.w, mu));
     p.kl = drawn.kl;
-    for (Tensor t : {p.x, p.moments, p.mu, p.nll, p.kl, p.mean})
+    for (Tensor t : {p.x, p.moments, p.nll, p.kl, p.mean})
         g.keep(t);
     p.plan = std::make_unique<Plan>(device, g);
     return p;
@@ -82,27 +82,52 @@ struct Totals {
     std::vector<double> kl_dims, mu, mu_squared;
 };
 
-void add_batch(Totals& t, ElboPass& p, int64_t valid, int64_t latent, int64_t pixels) {
-    std::vector<float> nll = p.plan->read(p.nll), kl = p.plan->read(p.kl), mu = p.plan->read(p.mu);
-    std::vector<float> x = p.plan->read(p.x), mean = p.plan->read(p.mean);
-    for (int64_t i = 0; i < valid; i++) {
-        t.nll += nll[size_t(i)];
-        for (int64_t d = 0; d < latent; d++) {
-            size_t at = size_t(i * latent + d);
-            t.kl += kl[at];
-            t.kl_dims[size_t(d)] += kl[at];
-            t.mu[size_t(d)] += mu[at];
-            t.mu_squared[size_t(d)] += double(mu[at]) * mu[at];
-        }
+// What one pass has left on the host.
+struct BatchValues {
+    std::vector<float> x, mean, moments, nll, kl;
+    std::vector<double> iw_nll;
+    EvaluatedBatch view(int64_t first, int64_t valid, int64_t latent, int64_t pixels) const {
+        auto rows = [&](const std::vector<float>& all, int64_t width) {
+            return std::span(all).first(size_t(valid * width));
+        };
+        return {first,
+                valid,
+                rows(x, pixels),
+                rows(mean, pixels),
+                rows(moments, 2 * latent),
+                rows(nll, 1),
+                rows(kl, latent),
+                iw_nll};
     }
-    for (int64_t i = 0; i < valid * pixels; i++)
-        t.squared_error += (double(x[size_t(i)]) - mean[size_t(i)]) * (double(x[size_t(i)]) - mean[size_t(i)]);
+};
+
+BatchValues read_batch(ElboPass& p) {
+    return {p.plan->read(p.x),   p.plan->read(p.mean), p.plan->read(p.moments),
+            p.plan->read(p.nll), p.plan->read(p.kl),   {}};
 }
 
-void add_importance(Totals& t, ImportancePass& p, const ElboPass& elbo, StepParams params, int64_t valid,
-                    const EvaluateOptions& o) {
-    p.plan->write(p.x, std::span<const float>(elbo.plan->read(elbo.x)));
-    p.plan->write(p.moments, std::span<const float>(elbo.plan->read(elbo.moments)));
+void add_batch(Totals& t, const EvaluatedBatch& b, int64_t latent) {
+    for (int64_t i = 0; i < b.count; i++) {
+        t.nll += b.nll[size_t(i)];
+        for (int64_t d = 0; d < latent; d++) {
+            double kl = b.kl[size_t(i * latent + d)], mu = b.moments[size_t(2 * i * latent + d)];
+            t.kl += kl;
+            t.kl_dims[size_t(d)] += kl;
+            t.mu[size_t(d)] += mu;
+            t.mu_squared[size_t(d)] += mu * mu;
+        }
+    }
+    for (size_t i = 0; i < b.x.size(); i++)
+        t.squared_error += (double(b.x[i]) - b.mean[i]) * (double(b.x[i]) - b.mean[i]);
+    for (double iw : b.iw_nll)
+        t.iw += iw;
+}
+
+// -log 1/K sum_k w_k of each of the first `valid` samples.
+std::vector<double> importance_nll(ImportancePass& p, const BatchValues& batch, StepParams params, int64_t valid,
+                                   const EvaluateOptions& o) {
+    p.plan->write(p.x, std::span<const float>(batch.x));
+    p.plan->write(p.moments, std::span<const float>(batch.moments));
     std::vector<LogSum> sums;
     sums.resize(size_t(valid));
     for (int64_t first = 0; first < o.importance_samples; first += kDrawsPerSubmit) {
@@ -116,8 +141,10 @@ void add_importance(Totals& t, ImportancePass& p, const ElboPass& elbo, StepPara
             for (int64_t i = 0; i < valid; i++)
                 sums[size_t(i)].add(-double(ring[size_t(k * o.batch + i)]));
     }
+    std::vector<double> nll;
     for (const LogSum& sum : sums)
-        t.iw += std::log(double(o.importance_samples)) - sum.value();
+        nll.push_back(std::log(double(o.importance_samples)) - sum.value());
+    return nll;
 }
 
 Evaluation means(const Totals& t, int64_t count, int64_t pixels) {
@@ -176,9 +203,13 @@ Evaluation evaluate(Device& device, const Vae& vae, const Parameters& parameters
         params.set_seed(o.seed);
         params.step = uint32_t(first);
         elbo.plan->run(params);
-        add_batch(totals, elbo, valid, latent, pixels);
+        BatchValues values = read_batch(elbo);
         if (o.importance_samples > 0)
-            add_importance(totals, importance, elbo, params, valid, o);
+            values.iw_nll = importance_nll(importance, values, params, valid, o);
+        EvaluatedBatch batch = values.view(first, valid, latent, pixels);
+        add_batch(totals, batch, latent);
+        if (o.each_batch)
+            o.each_batch(batch);
         if (o.progress && !o.progress(first + valid, data.count))
             fail(Status::interrupted, "evaluation interrupted");
     }
