@@ -41,7 +41,8 @@ check 'one JSON object' one_json_object stdout
 holds 'PSNR in dB' "$(number psnr) > 5 && $(number psnr) < 60"
 holds 'SSIM' "$(number ssim) > 0 && $(number ssim) <= 1"
 check 'all six' test "$(number aggregate_count)" = 6
-holds 'information' "$(number mutual_information) >= 0 && $(number mutual_information) <= log(6) + 1e-9"
+# Estimated from one draw for each sample, so a little below zero is possible.
+holds 'information' "$(number mutual_information) > -0.2 && $(number mutual_information) <= log(6) + 1e-9"
 holds 'parts of the KL' "($(number aggregate_kl) - $(number total_correlation) - $(number dimension_kl)) ^ 2 < 1e-12"
 holds 'bits of the bound' "($(number iw_nll) / (64 * log(2)) - $(number iw_bits_per_dim)) ^ 2 < 1e-9"
 

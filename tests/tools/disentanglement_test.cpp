@@ -10,7 +10,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
-#include <numeric>
+#include <numbers>
 
 using namespace vkvae;
 using namespace vkvae::test;
@@ -52,15 +52,17 @@ std::vector<float> random_codes() {
     return mu;
 }
 
-// By 45 degrees between neighbours, one pair after the other: every factor is in several latents, nothing is lost.
-std::vector<float> rotated(std::vector<float> mu) {
+// By the discrete cosine transform, which is orthogonal: every factor is in nearly every latent, nothing is lost.
+std::vector<float> rotated(const std::vector<float>& mu) {
+    std::vector<float> out;
     for (size_t i = 0; i < mu.size(); i += kLatent)
-        for (size_t d = 0; d + 1 < kLatent; d++) {
-            float a = mu[i + d], b = mu[i + d + 1];
-            mu[i + d] = (a + b) * std::sqrt(0.5f);
-            mu[i + d + 1] = (b - a) * std::sqrt(0.5f);
+        for (size_t k = 0; k < kLatent; k++) {
+            double sum = 0;
+            for (size_t d = 0; d < kLatent; d++)
+                sum += mu[i + d] * std::cos(std::numbers::pi * (double(d) + 0.5) * double(k) / kLatent);
+            out.push_back(float(sum * std::sqrt((k == 0 ? 1.0 : 2.0) / kLatent)));
         }
-    return mu;
+    return out;
 }
 
 Factors factors() {
@@ -161,7 +163,7 @@ TEST_CASE("a rotated code is as informative and less disentangled") {
     Dci d = dci(codes, 1);
     CHECK(d.disentanglement < 0.6);
     CHECK(d.completeness < 0.6);
-    CHECK(d.informativeness > 0.55); // by trees, which cut along the axes: chance is 0.23
+    CHECK(d.informativeness > 0.4); // by trees, which cut along the axes: chance is 0.23
 }
 
 TEST_CASE("latents that do not vary take no part") {
@@ -210,7 +212,8 @@ TEST_CASE("a tree cuts where classes part, weighs them as told and stops at its 
     REQUIRE(tree.nodes.size() == 3);
     CHECK(tree.nodes[0].feature == 1);
     CHECK(tree.nodes[0].threshold == 2.5f);
-    CHECK(tree.importance == std::vector<double>{0, 0.42}); // 1 - 0.3^2 - 0.7^2
+    CHECK(tree.importance[0] == 0);
+    CHECK(tree.importance[1] == doctest::Approx(0.42)); // 1 - 0.3^2 - 0.7^2
     for (uint32_t i = 0; i < 40; i++)
         CHECK(predict(tree, &values[2 * i]) == classes[i]);
     CHECK(grow_tree(samples, rows, {.depth = 0}).nodes.size() == 1);

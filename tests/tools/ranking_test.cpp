@@ -178,12 +178,12 @@ TEST_CASE("a heat map is black where nothing differs, light where most does, bes
     CHECK(errors[64 + 9] == doctest::Approx(0.25f));
     CHECK(write_heat_maps(folder.path / "maps.png", x, mean, errors, 8, 8, 1) == doctest::Approx(0.25));
     Image picture = read_image(folder.path / "maps.png");
-    // Tiles of 8 pixels are enlarged nine times and lie 2 apart, a row for each image.
+    // Images of 8 pixels are enlarged nine times; a row for each, 10 apart, in it the three parts, 2 apart.
     REQUIRE(picture.channels == 3);
-    REQUIRE(picture.width == 3 * 74 + 2);
-    REQUIRE(picture.height == 2 * 74 + 2);
-    auto at = [&](int tile, int row, int px, int py, int k) {
-        size_t left = size_t(2 + 74 * tile + 9 * px + 4), top = size_t(2 + 74 * row + 9 * py + 4);
+    REQUIRE(picture.width == 3 * 72 + 2 * 2 + 2 * 10);
+    REQUIRE(picture.height == 2 * 72 + 3 * 10);
+    auto at = [&](int part, int row, int px, int py, int k) {
+        size_t left = size_t(10 + 74 * part + 9 * px + 4), top = size_t(10 + 82 * row + 9 * py + 4);
         return int(picture.pixels[(top * size_t(picture.width) + left) * 3 + size_t(k)]);
     };
     CHECK(at(0, 1, 1, 1, 0) == 128);

@@ -11,7 +11,9 @@
 namespace vkvae {
 namespace {
 
-constexpr int kLeastSide = 72;        // of a tile, in pixels of the picture
+// In pixels of the picture: the least side of a part, and the gaps between parts and between triples.
+constexpr int kLeastSide = 72, kGap = 2, kPad = 10;
+constexpr float kGrey = 40.0f / 255;  // of make_grid
 constexpr double kBelowWhite = 0.995; // share of the pixels: a single wild one must not darken all others
 
 // Black, blue-violet, red, orange, light yellow: each lighter than the one before, so that it can be read in grey too.
@@ -26,15 +28,6 @@ std::array<float, 3> heat(double value) {
     for (size_t k = 0; k < 3; k++)
         colour[k] = (1 - share) * kHeat[low][k] + share * kHeat[low + 1][k];
     return colour;
-}
-
-// Appends one tile, each pixel `zoom` times in both directions. colour(pixel) -> RGB.
-template <class Colour> void append_tile(std::vector<float>& tiles, int h, int w, int zoom, Colour colour) {
-    for (int y = 0; y < h * zoom; y++)
-        for (int x = 0; x < w * zoom; x++) {
-            std::array<float, 3> rgb = colour(size_t(y / zoom) * size_t(w) + size_t(x / zoom));
-            tiles.insert(tiles.end(), rgb.begin(), rgb.end());
-        }
 }
 
 std::array<float, 3> rgb_of(std::span<const float> image, size_t pixel, int channels) {
@@ -56,14 +49,22 @@ double write_heat_maps(const std::filesystem::path& file, std::span<const float>
     size_t pixels = size_t(h) * size_t(w), n = errors.size() / pixels;
     double white = std::max(quantile(std::vector<double>(errors.begin(), errors.end()), kBelowWhite), 1e-12);
     int zoom = std::max(1, (kLeastSide + std::max(h, w) - 1) / std::max(h, w));
-    std::vector<float> tiles;
-    for (size_t i = 0; i < n; i++) {
-        for (std::span<const float> from : {images, means})
-            append_tile(tiles, h, w, zoom, [&](size_t p) { return rgb_of(from, i * pixels + p, c); });
-        append_tile(tiles, h, w, zoom, [&](size_t p) { return heat(errors[i * pixels + p] / white); });
-    }
-    int triples = std::max(1, int(std::ceil(std::sqrt(double(n) / 3))));
-    write_png(file, make_grid(tiles, int(3 * n), h * zoom, w * zoom, 3, 3 * triples));
+    int part_h = h * zoom, part_w = w * zoom, width = 3 * part_w + 2 * kGap;
+    std::vector<float> triples;
+    for (size_t i = 0; i < n; i++)
+        for (int y = 0; y < part_h; y++)
+            for (int x = 0; x < width; x++) {
+                int part = x / (part_w + kGap), inside = x % (part_w + kGap);
+                size_t pixel = i * pixels + size_t(y / zoom) * size_t(w) + size_t(std::min(inside, part_w - 1) / zoom);
+                std::array<float, 3> rgb = part == 0   ? rgb_of(images, pixel, c)
+                                           : part == 1 ? rgb_of(means, pixel, c)
+                                                       : heat(errors[pixel] / white);
+                if (inside >= part_w)
+                    rgb = {kGrey, kGrey, kGrey};
+                triples.insert(triples.end(), rgb.begin(), rgb.end());
+            }
+    int columns = int(std::ceil(std::sqrt(double(n) / 3))); // a triple is three times as wide as high
+    write_png(file, make_grid(triples, int(n), part_h, width, 3, columns, kPad));
     return white;
 }
 

@@ -62,9 +62,9 @@ double average_precision(std::span<const double> scores, std::span<const uint8_t
     each_tie(order, scores, positive, [&](double hits, double size) {
         found += hits;
         seen += size;
-        sum += hits / positives * found / seen;
+        sum += hits * found / seen;
     });
-    return sum;
+    return sum / positives;
 }
 
 double quantile(std::span<const double> scores, double q) {
