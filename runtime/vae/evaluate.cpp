@@ -17,7 +17,7 @@ constexpr uint32_t kDrawsPerSubmit = 16;
 
 // One batch of the data through encoder and decoder: what does not depend on K.
 struct ElboPass {
-    Tensor data, indices, x, y, moments, mu, nll, kl, mean;
+    Tensor data, indices, x, y, moments, nll, kl, mean;
     Weights w;
     std::unique_ptr<Plan> plan;
 };
@@ -34,13 +34,13 @@ ElboPass build_elbo_pass(Device& device, const Vae& vae, const EvaluateOptions& 
     if (vae.config().classes > 0)
         p.y = g.input({o.batch, vae.config().classes}, "y");
     p.moments = vae.encode(g, p.w, p.x, p.y);
-    p.mu = slice(g, p.moments, 1, 0, vae.config().latent);
+    Tensor mu = slice(g, p.moments, 1, 0, vae.config().latent);
     Vae::Inference drawn = one_level(vae) ? vae.infer_from(g, p.w, p.moments, p.y, {})
                                           : vae.infer(g, p.w, p.x, p.y, {}, {});
     p.nll = vae.nll(g, p.w, p.x, drawn.prediction, 1);
-    p.mean = vae.mean(g, vae.decode(g, p.w, p.mu, p.y));
+    p.mean = vae.mean(g, vae.decode(g, p.w, mu, p.y));
     p.kl = drawn.kl;
-    for (Tensor t : {p.x, p.moments, p.mu, p.nll, p.kl, p.mean})
+    for (Tensor t : {p.x, p.moments, p.nll, p.kl, p.mean})
         g.keep(t);
     p.plan = std::make_unique<Plan>(device, g);
     return p;
@@ -92,33 +92,64 @@ struct Totals {
     std::vector<double> kl_dims, mu, mu_squared;
 };
 
-void add_batch(Totals& t, ElboPass& p, int64_t valid, const Vae& vae) {
-    int64_t latent = vae.config().latent, columns = vae.kl_columns(), pixels = vae.config().pixels();
-    std::vector<float> nll = p.plan->read(p.nll), kl = p.plan->read(p.kl), mu = p.plan->read(p.mu);
-    std::vector<float> x = p.plan->read(p.x), mean = p.plan->read(p.mean);
-    for (int64_t i = 0; i < valid; i++) {
-        t.nll += nll[size_t(i)];
-        for (int64_t d = 0; d < columns; d++) {
-            t.kl += kl[size_t(i * columns + d)];
-            t.kl_dims[size_t(d)] += kl[size_t(i * columns + d)];
-        }
-        for (int64_t d = 0; d < latent; d++) {
-            size_t at = size_t(i * latent + d);
-            t.mu[size_t(d)] += mu[at];
-            t.mu_squared[size_t(d)] += double(mu[at]) * mu[at];
-        }
+// What one pass has left on the host.
+struct BatchValues {
+    std::vector<float> x, y, mean, moments, nll, kl;
+    std::vector<double> iw_nll;
+    EvaluatedBatch view(int64_t first, int64_t valid, const Vae& vae) const {
+        int64_t latent = vae.config().latent, pixels = vae.config().pixels();
+        auto rows = [&](const std::vector<float>& all, int64_t width) {
+            return std::span(all).first(size_t(valid * width));
+        };
+        return {first,
+                valid,
+                rows(x, pixels),
+                rows(mean, pixels),
+                rows(moments, 2 * latent),
+                rows(nll, 1),
+                rows(kl, vae.kl_columns()),
+                iw_nll};
     }
-    for (int64_t i = 0; i < valid * pixels; i++)
-        t.squared_error += (double(x[size_t(i)]) - mean[size_t(i)]) * (double(x[size_t(i)]) - mean[size_t(i)]);
+};
+
+BatchValues read_batch(ElboPass& p) {
+    return {p.plan->read(p.x),
+            p.y ? p.plan->read(p.y) : std::vector<float>{},
+            p.plan->read(p.mean),
+            p.plan->read(p.moments),
+            p.plan->read(p.nll),
+            p.plan->read(p.kl),
+            {}};
 }
 
-void add_importance(Totals& t, ImportancePass& p, const ElboPass& elbo, StepParams params, int64_t valid,
-                    const EvaluateOptions& o) {
-    p.plan->write(p.x, std::span<const float>(elbo.plan->read(elbo.x)));
+void add_batch(Totals& t, const EvaluatedBatch& b, const Vae& vae) {
+    int64_t latent = vae.config().latent, columns = vae.kl_columns();
+    for (int64_t i = 0; i < b.count; i++) {
+        t.nll += b.nll[size_t(i)];
+        for (int64_t d = 0; d < columns; d++) {
+            t.kl += b.kl[size_t(i * columns + d)];
+            t.kl_dims[size_t(d)] += b.kl[size_t(i * columns + d)];
+        }
+        for (int64_t d = 0; d < latent; d++) {
+            double mu = b.moments[size_t(2 * i * latent + d)];
+            t.mu[size_t(d)] += mu;
+            t.mu_squared[size_t(d)] += mu * mu;
+        }
+    }
+    for (size_t i = 0; i < b.x.size(); i++)
+        t.squared_error += (double(b.x[i]) - b.mean[i]) * (double(b.x[i]) - b.mean[i]);
+    for (double iw : b.iw_nll)
+        t.iw += iw;
+}
+
+// -log 1/K sum_k w_k of each of the first `valid` samples.
+std::vector<double> importance_nll(ImportancePass& p, const BatchValues& batch, StepParams params, int64_t valid,
+                                   const EvaluateOptions& o) {
+    p.plan->write(p.x, std::span<const float>(batch.x));
     if (p.moments)
-        p.plan->write(p.moments, std::span<const float>(elbo.plan->read(elbo.moments)));
+        p.plan->write(p.moments, std::span<const float>(batch.moments));
     if (p.y)
-        p.plan->write(p.y, std::span<const float>(elbo.plan->read(elbo.y)));
+        p.plan->write(p.y, std::span<const float>(batch.y));
     std::vector<LogSum> sums;
     sums.resize(size_t(valid));
     for (int64_t first = 0; first < o.importance_samples; first += kDrawsPerSubmit) {
@@ -132,8 +163,10 @@ void add_importance(Totals& t, ImportancePass& p, const ElboPass& elbo, StepPara
             for (int64_t i = 0; i < valid; i++)
                 sums[size_t(i)].add(-double(ring[size_t(k * o.batch + i)]));
     }
+    std::vector<double> nll;
     for (const LogSum& sum : sums)
-        t.iw += std::log(double(o.importance_samples)) - sum.value();
+        nll.push_back(std::log(double(o.importance_samples)) - sum.value());
+    return nll;
 }
 
 Evaluation means(const Totals& t, int64_t count, int64_t pixels) {
@@ -200,9 +233,13 @@ Evaluation evaluate(Device& device, const Vae& vae, const Parameters& parameters
             elbo.plan->write(elbo.y, std::span<const float>(one_hot(labels, vae.config().classes)));
         }
         elbo.plan->run(params);
-        add_batch(totals, elbo, valid, vae);
+        BatchValues values = read_batch(elbo);
         if (o.importance_samples > 0)
-            add_importance(totals, importance, elbo, params, valid, o);
+            values.iw_nll = importance_nll(importance, values, params, valid, o);
+        EvaluatedBatch batch = values.view(first, valid, vae);
+        add_batch(totals, batch, vae);
+        if (o.each_batch)
+            o.each_batch(batch);
         if (o.progress && !o.progress(first + valid, data.count))
             fail(Status::interrupted, "evaluation interrupted");
     }

@@ -25,7 +25,7 @@ double identity(double mean) { return mean; }
 
 const Likelihood kLikelihoods[] = {
     {"bernoulli", false, bernoulli_row, bernoulli_mean, logit},
-    {"gaussian", true, gaussian_nll, gaussian_mean, identity},
+    {"gaussian", true, gaussian_nll, gaussian_mean, identity, true},
 };
 
 } // namespace

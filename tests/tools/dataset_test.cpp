@@ -53,6 +53,42 @@ float value(const Dataset& dataset, std::size_t i) {
 
 } // namespace
 
+TEST_CASE("labels choose samples before the limit counts them, with all that belongs to a sample") {
+    const Dataset all = load_dataset({.source = "sprites:60"});
+    const Dataset some = load_dataset({.source = "sprites:60", .with_labels = {"square", "2"}});
+    const Dataset same = load_dataset({.source = "sprites:60", .without_labels = {"ellipse"}});
+    REQUIRE(all.class_names == std::vector<std::string>{"square", "ellipse", "heart"});
+    std::vector<std::size_t> kept;
+    for (std::size_t i = 0; i < 60; ++i)
+        if (all.labels[i] != 1)
+            kept.push_back(i);
+    REQUIRE(some.count == static_cast<std::int64_t>(kept.size()));
+    CHECK(some.fingerprint == same.fingerprint);
+    CHECK(some.fingerprint != all.fingerprint);
+    const std::size_t size = item_bytes(all);
+    for (std::size_t i = 0; i < kept.size(); ++i) {
+        CHECK(some.labels[i] == all.labels[kept[i]]);
+        CHECK(some.factors[i * 6 + 3] == all.factors[kept[i] * 6 + 3]);
+        CHECK(std::memcmp(&some.pixels[i * size], &all.pixels[kept[i] * size], size) == 0);
+    }
+    const Dataset few = load_dataset({.source = "sprites:60", .limit = 5, .with_labels = {"heart"}});
+    CHECK(few.count == 5);
+    CHECK(std::set<std::uint8_t>(few.labels.begin(), few.labels.end()) == std::set<std::uint8_t>{2});
+    CHECK(load_dataset({.source = "sprites:60", .with_labels = {"0", "1"}, .without_labels = {"0"}}).count ==
+          load_dataset({.source = "sprites:60", .with_labels = {"1"}}).count);
+    CHECK(load_outcome({.source = "sprites:60", .with_labels = {"circle"}}).status == Status::usage);
+    CHECK(load_outcome({.source = "sprites:60", .with_labels = {"-1"}}).says("no label '-1'"));
+    CHECK(load_outcome({.source = "sprites:60", .with_labels = {"7"}}).says("no sample of the train split"));
+    CHECK(load_dataset({.source = "sprites:60", .with_labels = {"7"}, .optional = true}).count == 0);
+    const TempFolder folder;
+    write_npy_bytes(folder.path / "x.npy", "|u1", "3, 2, 2", std::string(12, '\x42'));
+    CHECK(load_outcome({.source = (folder.path / "x.npy").string(), .without_labels = {"1"}}).says("x has no labels"));
+    Dataset dropped = all;
+    drop_labels(dropped, {"ellipse"});
+    CHECK(dropped.pixels == some.pixels);
+    CHECK(outcome_of([&] { drop_labels(dropped, {"square", "heart"}); }).says("no sample is left"));
+}
+
 TEST_CASE("hash_bytes is XXH64") {
     CHECK(hash_text("") == 0xef46db3751d8e999u);
     CHECK(hash_text("a") == 0xd24ec4f1a98c6e5bu);

@@ -148,6 +148,57 @@ TEST_CASE("the importance-weighted bound is below the ELBO's and tightens with K
     }
 }
 
+TEST_CASE("every batch is handed over with the values of each sample, whose means the evaluation is") {
+    constexpr size_t kCount = 77;
+    Ppca ppca;
+    Model model(ppca.json, false);
+    ppca.load_into(model);
+    std::vector<float> data = ppca.draw(kCount);
+    double nll = 0, kl = 0, iw = 0, squares = 0;
+    int64_t next = 0;
+    EvaluateOptions options = {.batch = 32, .importance_samples = 3};
+    options.each_batch = [&](const EvaluatedBatch& b) {
+        CHECK(b.first == next);
+        REQUIRE(b.count == std::min<int64_t>(32, int64_t(kCount) - next));
+        REQUIRE(b.x.size() == size_t(b.count) * Ppca::kPixels);
+        REQUIRE(b.mean.size() == b.x.size());
+        REQUIRE(b.moments.size() == size_t(b.count) * 2 * Ppca::kLatent);
+        REQUIRE(b.nll.size() == size_t(b.count));
+        REQUIRE(b.kl.size() == size_t(b.count) * Ppca::kLatent);
+        REQUIRE(b.iw_nll.size() == size_t(b.count));
+        for (size_t i = 0; i < size_t(b.count); i++) {
+            std::span<const float> x = std::span(data).subspan((size_t(next) + i) * Ppca::kPixels, Ppca::kPixels);
+            CHECK(same_bits(b.x.subspan(i * Ppca::kPixels, Ppca::kPixels), x));
+            CHECK(b.iw_nll[i] == doctest::Approx(ppca.nll(x)).epsilon(1e-5)); // each sample's own, not the mean
+            for (size_t d = 0; d < Ppca::kLatent; d++) {
+                double mu = ppca.project(d, x) / ppca.m[d];
+                CHECK(b.moments[i * 2 * Ppca::kLatent + d] == doctest::Approx(mu).epsilon(1e-4));
+                CHECK(b.kl[i * Ppca::kLatent + d] == doctest::Approx(ppca.kl(d, x)).epsilon(1e-4));
+                kl += b.kl[i * Ppca::kLatent + d] / double(kCount);
+            }
+            for (size_t p = 0; p < Ppca::kPixels; p++) {
+                double mean = ppca.b[p], error = x[p] - b.mean[i * Ppca::kPixels + p];
+                for (size_t d = 0; d < Ppca::kLatent; d++)
+                    mean += ppca.w[p][d] * ppca.project(d, x) / ppca.m[d];
+                CHECK(b.mean[i * Ppca::kPixels + p] == doctest::Approx(mean).epsilon(1e-4));
+                squares += error * error / double(kCount * Ppca::kPixels);
+            }
+            nll += b.nll[i] / double(kCount);
+            iw += b.iw_nll[i] / double(kCount);
+        }
+        next += b.count;
+    };
+    Evaluation e = evaluate(test_device(), model.vae, model.parameters, view_of(data, Ppca::kPixels), options);
+    CHECK(next == int64_t(kCount));
+    CHECK(e.nll == doctest::Approx(nll).epsilon(1e-9));
+    CHECK(e.kl == doctest::Approx(kl).epsilon(1e-9));
+    CHECK(e.mse == doctest::Approx(squares).epsilon(1e-9));
+    CHECK(e.iw_nll == doctest::Approx(iw).epsilon(1e-9));
+    options.importance_samples = 0;
+    options.each_batch = [](const EvaluatedBatch& b) { CHECK(b.iw_nll.empty()); };
+    evaluate(test_device(), model.vae, model.parameters, view_of(data, Ppca::kPixels), options);
+}
+
 // z is mu: the noise of the ELBO is gone.
 void make_certain(Model& model) {
     model.fill("fc_logvar.weight", 0);

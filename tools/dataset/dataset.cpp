@@ -9,6 +9,8 @@
 #include "vkvae/error.hpp"
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <cmath>
 #include <numeric>
 
@@ -172,9 +174,67 @@ void keep_items(Dataset& dataset, std::span<const std::int64_t> items) {
         dataset.labels.resize(items.size());
 }
 
+std::vector<bool> has_label(const Dataset& dataset, const std::vector<std::string>& labels) {
+    require_data(dataset.labels.size() == static_cast<std::size_t>(dataset.count), dataset.name, " has no labels");
+    std::array<bool, 256> wanted{};
+    for (const std::string& label : labels) {
+        const auto name = std::find(dataset.class_names.begin(), dataset.class_names.end(), label);
+        std::int64_t number = name - dataset.class_names.begin();
+        if (name == dataset.class_names.end()) {
+            const char* end = label.data() + label.size();
+            const auto [at, code] = std::from_chars(label.data(), end, number);
+            if (code != std::errc() || at != end || number < 0 || number > 255)
+                fail(Status::usage, dataset.name, " has no label '", label, "'");
+        }
+        wanted[static_cast<std::size_t>(number)] = true;
+    }
+    std::vector<bool> has;
+    for (const std::uint8_t label : dataset.labels)
+        has.push_back(wanted[label]);
+    return has;
+}
+
+void drop_labels(Dataset& dataset, const std::vector<std::string>& labels) {
+    const std::vector<bool> dropped = has_label(dataset, labels);
+    std::vector<std::int64_t> kept;
+    for (std::size_t i = 0; i < dropped.size(); ++i)
+        if (!dropped[i])
+            kept.push_back(static_cast<std::int64_t>(i));
+    require_data(!kept.empty(), dataset.name, ": no sample is left without these labels");
+    keep_items(dataset, kept);
+}
+
+namespace {
+
+// The source's samples, of the labels asked for.
+Dataset load_labelled(const DatasetRequest& request) {
+    const Source& source = find_source(request.source);
+    if (request.with_labels.empty() && request.without_labels.empty())
+        return source.load(request);
+    DatasetRequest unlimited = request;
+    unlimited.limit = 0;
+    Dataset dataset = source.load(unlimited);
+    if (dataset.count == 0)
+        return dataset;
+    const std::vector<bool> in = has_label(dataset, request.with_labels),
+                            out = has_label(dataset, request.without_labels);
+    std::vector<std::int64_t> kept, chosen;
+    for (std::int64_t i = 0; i < dataset.count; ++i)
+        if ((request.with_labels.empty() || in[static_cast<std::size_t>(i)]) && !out[static_cast<std::size_t>(i)])
+            kept.push_back(i);
+    require_data(!kept.empty() || request.optional, dataset.name, ": no sample of the ", request.split,
+                 " split has the labels asked for");
+    for (const std::int64_t i : choose_items(static_cast<std::int64_t>(kept.size()), request.limit, request.seed))
+        chosen.push_back(kept[static_cast<std::size_t>(i)]);
+    keep_items(dataset, chosen);
+    return dataset;
+}
+
+} // namespace
+
 Dataset load_dataset(const DatasetRequest& request) {
     check_request(request);
-    Dataset dataset = find_source(request.source).load(request);
+    Dataset dataset = load_labelled(request);
     if (dataset.count == 0 && request.optional)
         return dataset;
     require_data(dataset.count > 0, dataset.name, ": the ", request.split, " split is empty");

@@ -31,6 +31,9 @@ struct DatasetRequest {
     int height = 0, width = 0, channels = 0; // the model's input; 0: the data's own (height and width go together)
     std::int64_t limit = 0;                  // keep this many, chosen by the seed, in their order; 0: all
     std::uint64_t seed = 0;
+    // Labels by name or number: only samples of these if there are any, and none of those. The limit counts what is
+    // left.
+    std::vector<std::string> with_labels, without_labels;
     bool optional = false; // a split that is not there gives a data set of no samples, not an error
 };
 
@@ -47,6 +50,13 @@ struct DatasetRequest {
 // Memory: the data set once, and a file of it once more while loading.
 // Error(usage) for a bad request, Error(data) for bad data, with what to do about it.
 Dataset load_dataset(const DatasetRequest& request);
+
+// Whether each sample has one of these labels. Error(usage) for words that name none, Error(data) without labels.
+std::vector<bool> has_label(const Dataset& dataset, const std::vector<std::string>& labels);
+
+// Removes the samples that have one of these labels, in place; the fingerprint stays. Errors as above, and Error(data)
+// if none is left.
+void drop_labels(Dataset& dataset, const std::vector<std::string>& labels);
 
 inline constexpr std::uint64_t kMaxDatasetBytes = std::uint64_t{1} << 36;
 inline constexpr int kMaxDatasetSide = 8192;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -155,6 +156,12 @@ ModelConfig find_model(const std::string& name) {
     }
 }
 
+void add_label_choice(CLI::App& verb, DataOptions& data) {
+    verb.add_option("--with-labels", data.with_labels, "only samples of these labels, for example 0,1,7")
+        ->delimiter(',');
+    verb.add_option("--without-labels", data.without_labels, "no samples of these labels")->delimiter(',');
+}
+
 void add_data(CLI::App& verb, DataOptions& data, bool required, const char* default_split) {
     CLI::Option* source = verb.add_option(
         "--data", data.source, "sprites, a directory with IDX files or images, or an .npy array");
@@ -169,13 +176,19 @@ void add_data(CLI::App& verb, DataOptions& data, bool required, const char* defa
     verb.add_option("--binarize", data.binarize, required ? "none, fixed or dynamic" : "as the run's unless given")
         ->check(CLI::IsMember({"none", "fixed", "dynamic"}));
     verb.add_option("--limit", data.limit, "use at most this many samples")->check(CLI::NonNegativeNumber);
+    add_label_choice(verb, data);
 }
 
 void default_data(DataOptions& data, const OpenModel& model, const Common& common) {
     Json none = Json::object();
     const Json& run = model.config.is_object() && model.config.contains("data") ? model.config["data"] : none;
-    if (data.source.empty())
+    if (data.source.empty()) {
         data.source = run.value("source", "");
+        if (data.with_labels.empty() && data.without_labels.empty()) {
+            data.with_labels = run.value("with_labels", data.with_labels);
+            data.without_labels = run.value("without_labels", data.without_labels);
+        }
+    }
     if (data.source.empty())
         fail(Status::usage, "--data is needed: a model file does not say what it was trained on");
     if (data.binarize.empty())
@@ -192,6 +205,8 @@ Dataset load_data(const DataOptions& data, const ModelConfig& model, bool quiet,
     request.channels = int(model.channels);
     request.limit = data.limit;
     request.seed = data.seed;
+    request.with_labels = data.with_labels;
+    request.without_labels = data.without_labels;
     request.optional = optional;
     Dataset set = load_dataset(request);
     if (!quiet)
@@ -313,6 +328,17 @@ void watch_interrupts() {
 }
 
 bool interrupted() { return interrupts > 0; }
+
+std::function<bool(int64_t, int64_t)> tell_samples(const Common& common) {
+    return [quiet = common.quiet, told = std::chrono::steady_clock::now()](int64_t done, int64_t total) mutable {
+        auto now = std::chrono::steady_clock::now();
+        if (!quiet && now - told > std::chrono::seconds(5)) {
+            std::fprintf(stderr, "%lld of %lld samples\n", static_cast<long long>(done), static_cast<long long>(total));
+            told = now;
+        }
+        return !interrupted();
+    };
+}
 
 std::string json_text(const Json& value, int indent) {
     return value.dump(indent, ' ', false, Json::error_handler_t::replace);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -63,7 +64,9 @@ struct DataOptions {
     std::string source, split = "train", binarize = "none";
     int64_t limit = 0;
     uint64_t seed = 0; // chooses what --limit keeps, draws the fixed binarization
+    std::vector<std::string> with_labels, without_labels;
 };
+void add_label_choice(CLI::App& verb, DataOptions& data); // part of add_data
 void add_data(CLI::App& verb, DataOptions& data, bool required, const char* default_split);
 // For verbs on a trained run: what the run was trained with, unless told otherwise.
 void default_data(DataOptions& data, const OpenModel& model, const Common& common);
@@ -85,6 +88,8 @@ std::vector<float> read_latents(const fs::path& file, int64_t latent); // .npy (
 // Ctrl-C: the first sets the flag, the second ends the process at once with 130.
 void watch_interrupts();
 bool interrupted();
+// For evaluations: a line on stderr every five seconds, unless quiet; false once interrupted.
+std::function<bool(int64_t done, int64_t total)> tell_samples(const Common& common);
 
 // On one line; names of files need not be UTF-8, JSON must.
 std::string json_text(const Json& value, int indent = -1);

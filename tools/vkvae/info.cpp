@@ -132,6 +132,7 @@ void add_dataset(CLI::App& app) {
         ->capture_default_str();
     verb->add_option("--binarize", o->data.binarize, "none or fixed")->check(CLI::IsMember({"none", "fixed"}));
     verb->add_option("--limit", o->data.limit, "use at most this many samples")->check(CLI::NonNegativeNumber);
+    add_label_choice(*verb, o->data);
     verb->callback([o] { run_dataset(*o); });
 }
 

@@ -88,6 +88,8 @@ void write_config(const Run& run) {
                      {"channels", run.data.channels},
                      {"binarize", s.data.binarize},
                      {"limit", s.data.limit},
+                     {"with_labels", s.data.with_labels},
+                     {"without_labels", s.data.without_labels},
                      {"fingerprint", fingerprint_of(run.data)},
                      {"test_fingerprint", fingerprint_of(run.test)},
                      {"skipped", run.data.skipped}}},

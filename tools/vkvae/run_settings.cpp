@@ -49,6 +49,8 @@ RunSettings settings_from(const Json& config) {
         s.test_fingerprint = d.at("test_fingerprint");
         s.data.binarize = d.at("binarize");
         s.data.limit = d.at("limit");
+        s.data.with_labels = d.value("with_labels", s.data.with_labels);
+        s.data.without_labels = d.value("without_labels", s.data.without_labels);
         s.epochs = t.at("epochs");
         s.steps = t.at("steps");
         s.save_every = t.at("save_every");

@@ -15,6 +15,7 @@ void add_traverse(CLI::App& app);
 void add_encode(CLI::App& app);
 void add_decode(CLI::App& app);
 void add_eval(CLI::App& app);
+void add_score(CLI::App& app);
 void add_info(CLI::App& app);
 void add_dataset(CLI::App& app);
 void add_bench(CLI::App& app);

@@ -156,6 +156,7 @@ struct Likelihood {
     Tensor (*mean)(Graph& g, Tensor prediction);
     // Its inverse: the prediction that has this mean, finite for all of the data's range.
     double (*prediction_of)(double mean);
+    bool density = false; // over the data's range, not the probability of a value: bits of bytes are 8 more
 };
 std::span<const Likelihood> likelihoods();
 const Likelihood& find_likelihood(const std::string& name); // errors: Status::data
@@ -377,12 +378,22 @@ std::vector<float> interpolate(std::span<const float> a, std::span<const float> 
 
 // ---- evaluation: vae/evaluate.cpp ----------------------------------------------------------------------------------
 
+// What evaluate() knows of each sample of a batch, in nats where it is one. Views that live as long as the call.
+struct EvaluatedBatch {
+    int64_t first = 0, count = 0;   // samples [first, first + count) of the data
+    std::span<const float> x, mean; // (count, pixels): as the model saw them, and their reconstructions from mu
+    std::span<const float> moments; // (count, 2 D): of q(z|x), mu and after it logvar
+    std::span<const float> nll, kl; // (count) for one draw of z, (count, Vae::kl_columns())
+    std::span<const double> iw_nll; // (count), empty without importance samples
+};
+
 struct EvaluateOptions {
     int64_t batch = 128;
     int64_t importance_samples = 0; // K of the importance-weighted bound; 0: not computed
     uint64_t seed = 0;
     Binarize binarize = Binarize::none;
     std::function<bool(int64_t done, int64_t total)> progress; // return false to stop (Status::interrupted)
+    std::function<void(const EvaluatedBatch&)> each_batch;     // in the order of the data
 };
 
 // Means over the data, in nats per sample.
