@@ -15,7 +15,9 @@ const Verb kVerbs[] = {
     {"sample", add_sample},           {"reconstruct", add_reconstruct}, {"interpolate", add_interpolate},
     {"traverse", add_traverse},       {"encode", add_encode},     {"decode", add_decode},
     {"eval", add_eval},               {"info", add_info},         {"dataset", add_dataset},
-    {"bench", add_bench},
+    {"bench", add_bench},             {"arithmetic", add_arithmetic}, {"neighbors", add_neighbors},
+    {"project", add_project},         {"morph", add_morph},           {"augment", add_augment},
+    {"compress", add_compress},       {"decompress", add_decompress},
 };
 
 // CLI11 would only say that a subcommand is required.
