@@ -52,10 +52,12 @@ void write_apng(const std::filesystem::path& path, int width, int height, int ch
     require(channels == 1 || channels == 3 || channels == 4, "write_apng: ", channels, " channels");
     require(frames_per_second >= 1 && frames_per_second <= 100, "write_apng: ", frames_per_second, " frames a second");
     std::uint64_t size = 0; // of a frame; chunks count in 31 bits, zlib's bound stays below twice the size
-    const bool fits = width > 0 && height > 0 &&
-                      product_within({std::uint64_t(width), std::uint64_t(height), std::uint64_t(channels)}, INT_MAX / 2, size);
+    const bool fits =
+        width > 0 && height > 0 &&
+        product_within({std::uint64_t(width), std::uint64_t(height), std::uint64_t(channels)}, INT_MAX / 2, size);
     require(fits, "write_apng: cannot write ", width, " x ", height, " x ", channels, " pixels");
-    require(!pixels.empty() && pixels.size() % size == 0, "write_apng: ", pixels.size(), " bytes are no frames of ", size);
+    require(!pixels.empty() && pixels.size() % size == 0, "write_apng: ", pixels.size(), " bytes are no frames of ",
+            size);
     const std::size_t frames = pixels.size() / size, row = std::size_t(width) * std::size_t(channels);
     std::vector<std::byte> out, data;
     for (const int byte : {0x89, int('P'), int('N'), int('G'), 13, 10, 26, 10})
@@ -75,7 +77,8 @@ void write_apng(const std::filesystem::path& path, int width, int height, int ch
         data.clear();
         for (const std::uint32_t word : {sequence++, std::uint32_t(width), std::uint32_t(height), 0u, 0u})
             append32(data, word); // the last two: where it stands
-        for (const int byte : {0, 1, 0, frames_per_second, 0, 0}) // 1 / fps s; then it is replaced by the next as a whole
+        for (const int byte :
+             {0, 1, 0, frames_per_second, 0, 0}) // 1 / fps s; then it is replaced by the next as a whole
             data.push_back(std::byte(byte));
         append_chunk(out, "fcTL", data);
         data.clear();

@@ -61,7 +61,9 @@ std::vector<uint32_t> AnsStack::words() const {
     return words;
 }
 
-double AnsStack::bits() const { return 32 * double(tail_.size()) + std::log2(double(head_)) - 31; }
+double AnsStack::bits() const {
+    return 32 * double(tail_.size()) + std::log2(double(head_)) - 31;
+}
 
 double FrequencyTable::cost(int64_t symbol) const {
     return kAnsBits - std::log2(double(starts[size_t(symbol) + 1] - starts[size_t(symbol)]));

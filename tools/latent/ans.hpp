@@ -25,12 +25,14 @@ class AnsStack {
     static AnsStack with_random_bits(uint64_t seed);
 
     void push(uint32_t start, uint32_t frequency, int bits); // 0 < frequency, start + frequency <= 2^bits, bits <= 31
-    uint32_t top(int bits) const { return uint32_t(head_ & ((uint64_t(1) << bits) - 1)); } // where the symbol's share is
-    void pop(uint32_t start, uint32_t frequency, int bits);  // top() is in [start, start + frequency)
+    uint32_t top(int bits) const {
+        return uint32_t(head_ & ((uint64_t(1) << bits) - 1));
+    }                                                       // where the symbol's share is
+    void pop(uint32_t start, uint32_t frequency, int bits); // top() is in [start, start + frequency)
     std::vector<uint32_t> words() const;
     bool empty() const { return head_ == kLow && tail_.empty(); }
-    double bits() const;                                     // that the stack holds
-    int64_t invented_bits() const { return invented_; }      // of with_random_bits
+    double bits() const;                                // that the stack holds
+    int64_t invented_bits() const { return invented_; } // of with_random_bits
 
   private:
     static constexpr uint64_t kLow = uint64_t(1) << 31;

@@ -78,7 +78,9 @@ PixelModel::Row fit_row(const Seen& seen) {
     return best;
 }
 
-int mean_byte(float mean) { return int(std::floor(std::clamp(mean, 0.0f, 1.0f) * 255.0f + 0.5f)); }
+int mean_byte(float mean) {
+    return int(std::floor(std::clamp(mean, 0.0f, 1.0f) * 255.0f + 0.5f));
+}
 
 // Tables as they are needed: a class has few bytes of mean.
 struct PixelTables {
@@ -244,8 +246,8 @@ BitsBackCode bits_back_encode(const BitsBackNet& net, std::span<const uint8_t> i
     return code;
 }
 
-std::vector<uint8_t> bits_back_decode(const BitsBackNet& net, const PixelModel& pixel_model, std::vector<uint32_t> words,
-                                      int64_t count, const std::string& name) {
+std::vector<uint8_t> bits_back_decode(const BitsBackNet& net, const PixelModel& pixel_model,
+                                      std::vector<uint32_t> words, int64_t count, const std::string& name) {
     Coder coder{net, {}, {}, {}};
     PixelTables tables{pixel_model};
     AnsStack stack(std::move(words), name);

@@ -2,11 +2,12 @@
 //   encode x:  pop z ~ q(z|x),  push x under p(x|z),  push z under p(z)       decode: the same backwards
 // On average -ELBO / ln 2 bits an image. z lies on a grid of 2^12 cells of equal mass under p(z) = N(0, I).
 //
-// Pixels are bytes, whatever likelihood the model was trained with, so p(x|z) is that of a byte given its decoded mean m:
+// Pixels are bytes, whatever likelihood the model was trained with, so p(x|z) is that of a byte given its decoded mean
+// m:
 //   p(x|m) = w0 [x = 0] + w255 [x = 255] + (1 - w0 - w255) L(x; m, s),
 // L a discretised logistic (Salimans et al. 2017, eq. 2) with a little of a uniform; w0, w255 and s of 42 classes of m,
-// finer towards 0 and 1, are fitted to the images at hand (EM) and go with them: 252 bytes. Binary images so cost what a
-// Bernoulli likelihood says.
+// finer towards 0 and 1, are fitted to the images at hand (EM) and go with them: 252 bytes. Binary images so cost what
+// a Bernoulli likelihood says.
 //
 // Both ends run the networks, in batches of the same size, and must get the same floats: the same device, driver and
 // build. Everything else is integers and exact.hpp.
@@ -51,8 +52,8 @@ struct BitsBackCode {
 BitsBackCode bits_back_encode(const BitsBackNet& net, std::span<const uint8_t> images);
 // Error(data), starting with `name`, for words that end too early. Whether the images are the right ones, a checksum of
 // theirs must say.
-std::vector<uint8_t> bits_back_decode(const BitsBackNet& net, const PixelModel& pixel_model, std::vector<uint32_t> words,
-                                      int64_t count, const std::string& name);
+std::vector<uint8_t> bits_back_decode(const BitsBackNet& net, const PixelModel& pixel_model,
+                                      std::vector<uint32_t> words, int64_t count, const std::string& name);
 
 std::vector<uint8_t> to_bytes(const PixelModel& model); // 252
 PixelModel pixel_model_from(std::span<const uint8_t> bytes, const std::string& name);

@@ -1,5 +1,6 @@
-// Functions whose values are the same bit for bit on every machine: the two ends of an entropy coder must agree on every
-// probability. Only + - * / and exact functions (floor, ldexp) are used, and the build forbids fused multiply-adds here.
+// Functions whose values are the same bit for bit on every machine: the two ends of an entropy coder must agree on
+// every probability. Only + - * / and exact functions (floor, ldexp) are used, and the build forbids fused
+// multiply-adds here.
 #pragma once
 
 #include <cmath>

@@ -12,7 +12,9 @@ namespace {
 
 constexpr int kIndices = 128, kLowest = -10, kEachOctave = 8;
 
-int32_t largest_symbol(double step) { return int32_t(std::floor(kLatentRange / step + 0.5)); }
+int32_t largest_symbol(double step) {
+    return int32_t(std::floor(kLatentRange / step + 0.5));
+}
 
 // Dimensions often share a grid, and a table takes a while.
 std::vector<FrequencyTable> tables_of(std::span<const uint8_t> grids) {
@@ -44,7 +46,9 @@ uint8_t grid_index(double step) {
     return uint8_t(std::clamp(index, 0.0, double(kIndices - 1)));
 }
 
-bool is_grid_index(uint8_t index) { return index < kIndices; }
+bool is_grid_index(uint8_t index) {
+    return index < kIndices;
+}
 
 FrequencyTable prior_table(uint8_t index) {
     double step = grid_step(index);

@@ -201,10 +201,12 @@ Mixture fit_mixture(std::span<const float> points, int64_t dims, const MixtureOp
     require(std::all_of(points.begin(), points.end(), [](float value) { return std::isfinite(value); }),
             "a latent is not finite");
     double floor = options.floor >= 0 ? options.floor : 1e-3 * std::max(mean_variance(points, n, d), 1e-12);
-    Mixture mixture{dims, std::vector<double>(count, 1.0 / double(count)), std::vector<double>(count * d, 0.0),
-                    std::vector<double>(count * d * d, 0.0), {}};
-    std::vector<double> r =
-        nearest_centres(points, n, d, choose_centres(points, n, d, count, options.seed));
+    Mixture mixture{dims,
+                    std::vector<double>(count, 1.0 / double(count)),
+                    std::vector<double>(count * d, 0.0),
+                    std::vector<double>(count * d * d, 0.0),
+                    {}};
+    std::vector<double> r = nearest_centres(points, n, d, choose_centres(points, n, d, count, options.seed));
     for (size_t c = 0; c < count; c++)
         for (size_t k = 0; k < d; k++)
             mixture.factors[(c * d + k) * d + k] = 1; // of a component that is nobody's from the start

@@ -81,8 +81,8 @@ double Pca::share(int64_t components) const {
 }
 
 Pca fit_pca(std::span<const float> points, int64_t dims) {
-    require(dims > 0 && !points.empty() && points.size() % size_t(dims) == 0, points.size(), " numbers are no points of ",
-            dims, " dimensions");
+    require(dims > 0 && !points.empty() && points.size() % size_t(dims) == 0, points.size(),
+            " numbers are no points of ", dims, " dimensions");
     size_t d = size_t(dims), n = points.size() / d;
     Pca pca{dims, std::vector<double>(d, 0.0), {}, {}};
     for (size_t i = 0; i < points.size(); i++)

@@ -18,9 +18,9 @@ Eigen symmetric_eigen(std::span<const double> matrix, int64_t d);
 
 struct Pca {
     int64_t dims = 0;
-    std::vector<double> mean;     // (d)
-    std::vector<double> variance; // (d), largest first
-    std::vector<double> axes;     // (d, d), a row for each variance
+    std::vector<double> mean;               // (d)
+    std::vector<double> variance;           // (d), largest first
+    std::vector<double> axes;               // (d, d), a row for each variance
     double share(int64_t components) const; // of the whole variance
 };
 Pca fit_pca(std::span<const float> points, int64_t dims); // (n, d), n > 0

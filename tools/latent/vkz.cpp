@@ -61,7 +61,8 @@ VkzFile parse_vkz(std::span<const std::byte> bytes, const std::string& name) {
     Reader in{bytes, name};
     require_data(in.number(4) == kMagic, name, ": not a .vkz file");
     uint64_t version = in.number(2);
-    require_data(version == kVersion, name, ": a .vkz file of version ", version, ", this program reads version ", kVersion);
+    require_data(version == kVersion, name, ": a .vkz file of version ", version, ", this program reads version ",
+                 kVersion);
     VkzFile file;
     uint64_t mode = in.number(2);
     file.model = in.number(8);
@@ -80,8 +81,8 @@ VkzFile parse_vkz(std::span<const std::byte> bytes, const std::string& name) {
     require_data(mode <= 1, name, ": a .vkz file of mode ", mode, ", there are 0 (lossy) and 1 (lossless)");
     file.mode = VkzFile::Mode(mode);
     uint64_t values = 0;
-    bool fits = product_within({file.count, file.height, file.width, file.channels}, kMostValues, values) && values > 0 &&
-                product_within({file.count, file.latent}, kMostValues, values) && values > 0;
+    bool fits = product_within({file.count, file.height, file.width, file.channels}, kMostValues, values) &&
+                values > 0 && product_within({file.count, file.latent}, kMostValues, values) && values > 0;
     require_data(fits, name, ": ", file.count, " samples of ", file.height, " x ", file.width, " x ", file.channels,
                  " with ", file.latent, " latents are none or too many");
     return file;

@@ -13,9 +13,9 @@
 namespace vkvae {
 namespace {
 
-constexpr std::size_t kInks = 10;        // .class0 to .class9 of the style sheet; then they repeat
-constexpr std::size_t kMostNames = 30;   // of classes in the plot
-constexpr double kLargest = 1e100;       // differences must not overflow
+constexpr std::size_t kInks = 10;      // .class0 to .class9 of the style sheet; then they repeat
+constexpr std::size_t kMostNames = 30; // of classes in the plot
+constexpr double kLargest = 1e100;     // differences must not overflow
 constexpr double kLeastHeight = 220, kMostHeight = 440;
 
 bool drawable(const ScatterChart& chart, std::size_t i) {
@@ -124,16 +124,17 @@ std::string draw_scatter(const ScatterChart& chart) {
     if (count == 0)
         return {};
     const Frame frame = frame_of(chart);
-    return wrap_chart({.id = chart.id,
-                       .title = chart.title,
-                       .unit = chart.unit,
-                       .legend = "",
-                       .description = format_count(static_cast<double>(count)) + " points" +
-                                      (chart.classes.empty() ? std::string(".")
-                                                             : " of " + std::to_string(chart.classes.size()) + " classes."),
-                       .note = chart.note,
-                       .body = draw_frame(chart, frame) + draw_points(chart, frame),
-                       .height = kPlotTop + frame.height + kFoot});
+    return wrap_chart(
+        {.id = chart.id,
+         .title = chart.title,
+         .unit = chart.unit,
+         .legend = "",
+         .description =
+             format_count(static_cast<double>(count)) + " points" +
+             (chart.classes.empty() ? std::string(".") : " of " + std::to_string(chart.classes.size()) + " classes."),
+         .note = chart.note,
+         .body = draw_frame(chart, frame) + draw_points(chart, frame),
+         .height = kPlotTop + frame.height + kFoot});
 }
 
 std::string scatter_file(const ScatterChart& chart) {

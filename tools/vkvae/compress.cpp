@@ -1,4 +1,5 @@
-// vkvae compress, decompress: images as coded latents (lossy), or with bits back (lossless). The formats: latent/vkz.hpp.
+// vkvae compress, decompress: images as coded latents (lossy), or with bits back (lossless). The formats:
+// latent/vkz.hpp.
 #include <algorithm>
 #include <cmath>
 
@@ -17,7 +18,7 @@ namespace vkvae {
 namespace {
 
 constexpr int64_t kBatch = 64, kLosslessBatch = 16; // a batch of bits back begins with bits that a small file has not
-constexpr uint64_t kMostBytes = uint64_t(4) << 30;   // of a .vkz file
+constexpr uint64_t kMostBytes = uint64_t(4) << 30;  // of a .vkz file
 
 struct Options {
     Common common;
@@ -40,7 +41,9 @@ uint64_t hash_model(const fs::path& file) {
 }
 
 // Where the networks give the same floats.
-uint64_t hash_device(const Device& device) { return hash_text(concat_text(tuning_key(device), ", ", kVersion)); }
+uint64_t hash_device(const Device& device) {
+    return hash_text(concat_text(tuning_key(device), ", ", kVersion));
+}
 
 // The images to compress, (n, H, W, C) in [0,1]: files, or data as for any other verb.
 std::vector<float> images_of(Options& o, const OpenModel& model) {
@@ -62,8 +65,8 @@ std::vector<uint8_t> exact_bytes(std::span<const float> images) {
     std::vector<uint8_t> bytes;
     for (float value : images) {
         float byte = std::floor(std::clamp(value, 0.0f, 1.0f) * 255.0f + 0.5f);
-        require_data(byte / 255.0f == value, "a pixel is ", value, ", no multiple of 1/255: only images of 8 bits can be ",
-                     "compressed without loss");
+        require_data(byte / 255.0f == value, "a pixel is ", value,
+                     ", no multiple of 1/255: only images of 8 bits can be ", "compressed without loss");
         bytes.push_back(uint8_t(byte));
     }
     return bytes;
@@ -164,7 +167,8 @@ std::vector<float> decompress_lossless(const OpenModel& model, const VkzFile& vk
     std::span<const uint8_t> side(vkz.side);
     require_data(side.size() > kSideHead, name, ": damaged .vkz file");
     if (number_at(side, 0, 8) != hash_device(*model.device))
-        fail(Status::device, name, ": compressed without loss on another device, driver or version than this, where the ",
+        fail(Status::device, name,
+             ": compressed without loss on another device, driver or version than this, where the ",
              "networks give other last digits: it can only be decompressed there");
     uint64_t batch = number_at(side, 8, 4);
     require_data(batch >= 1 && batch <= 4096, name, ": damaged .vkz file: a batch of ", batch);
@@ -209,13 +213,16 @@ void run_compress(Options& o) {
     int64_t count = int64_t(images.size()) / config.pixels();
     check_images(o.out, config, count);
     VkzFile vkz = header_of(model, model_file(o.model), count);
-    Sampler sampler(*model.device, *model.vae, *model.parameters, o.lossless ? kLosslessBatch : std::min(count, kBatch));
+    Sampler sampler(*model.device, *model.vae, *model.parameters,
+                    o.lossless ? kLosslessBatch : std::min(count, kBatch));
     if (o.curve) {
-        write_json(model.run / "rate_distortion.json", {{"count", count}, {"points", curve_of(o, sampler, images, vkz)}});
+        write_json(model.run / "rate_distortion.json",
+                   {{"count", count}, {"points", curve_of(o, sampler, images, vkz)}});
         write_report(model.run);
     }
     Json result = {{"count", count}};
-    result.update(o.lossless ? compress_lossless(model, sampler, images, vkz) : compress_lossy(o, sampler, images, vkz));
+    result.update(o.lossless ? compress_lossless(model, sampler, images, vkz)
+                             : compress_lossy(o, sampler, images, vkz));
     std::vector<std::byte> bytes = write_vkz(vkz);
     write_file_atomic(o.out, bytes);
     save_pipeline_cache(*model.device);
@@ -236,7 +243,8 @@ void run_decompress(Options& o) {
     VkzFile vkz = parse_vkz(read_file(o.file, kMostBytes), o.file);
     OpenModel model = open_model(o.model, o.common);
     const ModelConfig& config = model.vae->config();
-    require_data(vkz.model == hash_model(model_file(o.model)), o.file, ": compressed with another model than ", o.model);
+    require_data(vkz.model == hash_model(model_file(o.model)), o.file, ": compressed with another model than ",
+                 o.model);
     require_data(vkz.height == config.height && vkz.width == config.width && vkz.channels == config.channels &&
                      vkz.latent == config.latent,
                  o.file, ": damaged .vkz file: its sizes are not the model's");
@@ -256,8 +264,9 @@ void run_decompress(Options& o) {
     else
         write_images(o.out, images, config, 8);
     save_pipeline_cache(*model.device);
-    print_result({{"count", vkz.count}, {"mode", vkz.mode == VkzFile::Mode::lossless ? "lossless" : "lossy"}, {"out", o.out}},
-                 o.common);
+    print_result(
+        {{"count", vkz.count}, {"mode", vkz.mode == VkzFile::Mode::lossless ? "lossless" : "lossy"}, {"out", o.out}},
+        o.common);
 }
 
 } // namespace
@@ -269,8 +278,8 @@ void add_compress(CLI::App& app) {
     verb->add_option("model", o->model, "run directory or .safetensors model")->required();
     CLI::Option* images = verb->add_option("images", o->images, "PNG or JPEG files; none: the data");
     add_data(*verb, o->data, false, "test");
-    CLI::Option* lossless = verb->add_flag(
-        "--lossless", o->lossless, "every bit of the pixels; decompressed on the same device and driver only");
+    CLI::Option* lossless = verb->add_flag("--lossless", o->lossless,
+                                           "every bit of the pixels; decompressed on the same device and driver only");
     verb->add_option("--step", o->step, "of the quantisation, in standard deviations of the posterior")
         ->check(number_within(0.001, 1000))
         ->capture_default_str()

@@ -183,7 +183,7 @@ std::vector<int> chosen_dims(const Options& o, const OpenModel& model) {
     }
     bool list = o.dims.find(',') != std::string::npos;
     if (!good || (!list && (numbers[0] < 1 || numbers[0] > 4096)))
-        fail(Status::usage, "--dims ", o.dims, ": a number of rows from 1 to 4096, or a list of dimensions such as 0,3,5");
+        fail(Status::usage, "--dims ", o.dims, ": a number of rows from 1 to 4096, or a list of dimensions like 0,3,5");
     if (!list)
         return dims_by_kl(last_kl_dims(model.run), latent, numbers[0]);
     for (int dim : numbers)
@@ -253,7 +253,7 @@ void add_steps(CLI::App* verb, Options& o) {
 
 void add_sample(CLI::App& app) {
     auto o = std::make_shared<Options>();
-    CLI::App* verb = add_verb(app, "sample", "draw new images from the prior, or from one fitted to data", o, "samples.png");
+    CLI::App* verb = add_verb(app, "sample", "draw new images from the prior or one fitted to data", o, "samples.png");
     add_count(verb, *o, "how many", 64);
     add_columns(verb, *o);
     add_prior(*verb, o->prior);

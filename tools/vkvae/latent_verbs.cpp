@@ -31,7 +31,9 @@ CLI::App* add_verb(CLI::App& app, const char* name, const char* text, const std:
     return verb;
 }
 
-void append(std::vector<float>& all, const std::vector<float>& more) { all.insert(all.end(), more.begin(), more.end()); }
+void append(std::vector<float>& all, const std::vector<float>& more) {
+    all.insert(all.end(), more.begin(), more.end());
+}
 
 // ---- arithmetic ----------------------------------------------------------------------------------------------------
 
@@ -85,9 +87,10 @@ std::vector<Neighbor> nearest(const std::vector<float>& mu, const std::vector<fl
             all.push_back({int64_t(i), std::sqrt(square)});
     }
     size_t kept = std::min(size_t(count), all.size());
-    std::partial_sort(all.begin(), all.begin() + std::ptrdiff_t(kept), all.end(), [](const Neighbor& a, const Neighbor& b) {
-        return a.distance < b.distance || (a.distance == b.distance && a.index < b.index);
-    });
+    std::partial_sort(all.begin(), all.begin() + std::ptrdiff_t(kept), all.end(),
+                      [](const Neighbor& a, const Neighbor& b) {
+                          return a.distance < b.distance || (a.distance == b.distance && a.index < b.index);
+                      });
     all.resize(kept);
     return all;
 }
@@ -193,7 +196,8 @@ void run_project(Options& o) {
 void add_arithmetic(CLI::App& app) {
     auto o = std::make_shared<Options>();
     CLI::App* verb = add_verb(app, "arithmetic", "adds and subtracts latents of samples, classes and files", o);
-    verb->add_option("--plus", o->plus, "terms: 12 (a sample), label:NAME, FILE, or a list of them with commas: their mean")
+    verb->add_option("--plus", o->plus,
+                     "terms: 12 (a sample), label:NAME, FILE, or a list of them with commas: their mean")
         ->required();
     verb->add_option("--minus", o->minus, "terms to subtract");
     o->out = "arithmetic.png";
@@ -204,7 +208,8 @@ void add_arithmetic(CLI::App& app) {
 void add_neighbors(CLI::App& app) {
     auto o = std::make_shared<Options>();
     CLI::App* verb = add_verb(app, "neighbors", "the samples nearest to others in latent space", o);
-    verb->add_option("--query", o->queries, "12 (a sample), label:NAME, FILE, or a list of them with commas: their mean")
+    verb->add_option("--query", o->queries,
+                     "12 (a sample), label:NAME, FILE, or a list of them with commas: their mean")
         ->required();
     verb->add_option("--count", o->count, "neighbours of each")->check(CLI::Range(1, 1023))->capture_default_str();
     o->out = "neighbors.png";
@@ -219,7 +224,8 @@ void add_project(CLI::App& app) {
         ->check(CLI::Range(1, 4096))
         ->capture_default_str();
     o->outs = {"projection.svg"};
-    verb->add_option("--out", o->outs, "files to write: .svg the first two, coloured by label; .csv; .npy (N, components)")
+    verb->add_option("--out", o->outs,
+                     "files to write: .svg the first two, coloured by label; .csv; .npy (N, components)")
         ->capture_default_str();
     verb->callback([o] { run_project(*o); });
 }

@@ -15,8 +15,6 @@ namespace {
 
 constexpr int64_t kPiece = 4096; // images held as floats at a time
 
-int64_t width_of(const Dataset& data) { return int64_t(data.height) * data.width * data.channels; }
-
 std::vector<std::string> split_list(const std::string& word) {
     std::error_code ignored;
     if (fs::exists(word, ignored)) // a file's name may have commas
@@ -51,8 +49,8 @@ Sampler::Encoded encode_all(Sampler& sampler, const Dataset& data) {
     return all;
 }
 
-std::vector<float> jitter(const Sampler::Encoded& posterior, int64_t first, int64_t count, int64_t latent, uint64_t seed,
-                          uint32_t copy, float temperature) {
+std::vector<float> jitter(const Sampler::Encoded& posterior, int64_t first, int64_t count, int64_t latent,
+                          uint64_t seed, uint32_t copy, float temperature) {
     std::vector<float> z(size_t(count * latent));
     for (int64_t i = 0; i < count; i++)
         for (int64_t d = 0; d < latent; d++) {
@@ -68,9 +66,11 @@ std::vector<float> image_from(const fs::path& file, const ModelConfig& model, bo
         fail(Status::usage, file.string(), ": the model's samples of ", model.height, " x ", model.width, " x ",
              model.channels, " are no pictures");
     Image image = read_image(file, int(model.channels));
-    Extent from{image.height, image.width, image.channels}, to{int(model.height), int(model.width), int(model.channels)};
+    Extent from{image.height, image.width, image.channels},
+        to{int(model.height), int(model.width), int(model.channels)};
     require_data(!exact || from == to, file.string(), ": ", image.width, " x ", image.height,
-                 " pixels; without loss only images of the model's ", model.width, " x ", model.height, " are possible");
+                 " pixels; without loss only images of the model's ", model.width, " x ", model.height,
+                 " are possible");
     std::vector<uint8_t> bytes(size_t(model.pixels()));
     fit_pixels(image.pixels.data(), from, bytes.data(), to);
     std::vector<float> values;
@@ -202,8 +202,9 @@ void check_prior(const CLI::App& verb, const PriorOptions& o) {
 }
 
 void add_prior(CLI::App& verb, PriorOptions& o) {
-    verb.add_option("--sampler", o.sampler,
-                    "prior: N(0, I); aggregate: posteriors of training samples; gmm: a mixture of Gaussians fitted to them")
+    verb.add_option(
+            "--sampler", o.sampler,
+            "prior: N(0, I); aggregate: posteriors of training samples; gmm: a mixture of Gaussians fitted to them")
         ->check(CLI::IsMember({"prior", "aggregate", "gmm"}))
         ->capture_default_str();
     verb.add_option("--components", o.components, "of gmm")->check(CLI::Range(1, 4096))->capture_default_str();
@@ -212,7 +213,8 @@ void add_prior(CLI::App& verb, PriorOptions& o) {
         ->capture_default_str();
     o.data.limit = 10000; // EM over all of MNIST would take a minute and end nowhere else
     add_data(verb, o.data, false, "train");
-    verb.get_option("--limit")->description("fit aggregate and gmm to at most this many samples, 0: all")
+    verb.get_option("--limit")
+        ->description("fit aggregate and gmm to at most this many samples, 0: all")
         ->capture_default_str();
 }
 

@@ -12,9 +12,10 @@ namespace vkvae {
 // Posterior means and log variances of all samples of a data set, (n, D) each. Blocks.
 Sampler::Encoded encode_all(Sampler& sampler, const Dataset& data);
 
-// mu + temperature exp(logvar / 2) eps; eps of sample i is that of copy `copy` for this seed, and depends on nothing else.
-std::vector<float> jitter(const Sampler::Encoded& posterior, int64_t first, int64_t count, int64_t latent, uint64_t seed,
-                          uint32_t copy, float temperature);
+// mu + temperature exp(logvar / 2) eps; eps of sample i is that of copy `copy` for this seed, and depends on nothing
+// else.
+std::vector<float> jitter(const Sampler::Encoded& posterior, int64_t first, int64_t count, int64_t latent,
+                          uint64_t seed, uint32_t copy, float temperature);
 
 // What words of the command line mean in latent space. A word is a comma-separated list of
 //   12 or #12     sample 12 of the data
@@ -26,9 +27,9 @@ class Words {
     Words(const OpenModel& model, Sampler& sampler, DataOptions& data, const Common& common)
         : model_(model), sampler_(sampler), options_(data), common_(common) {}
     struct Meaning {
-        std::vector<float> z;      // (D)
-        std::vector<float> image;  // (pixels): the sample itself if it is one, else what z decodes to
-        int64_t index = -1;        // in the data, if it is one sample of them
+        std::vector<float> z;     // (D)
+        std::vector<float> image; // (pixels): the sample itself if it is one, else what z decodes to
+        int64_t index = -1;       // in the data, if it is one sample of them
     };
     // Errors: Status::usage for what is neither; Status::data for a bad file.
     Meaning meaning(const std::string& word);

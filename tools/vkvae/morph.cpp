@@ -63,7 +63,8 @@ std::vector<std::vector<float>> stations(Options& o, const OpenModel& model, Sam
 
 void run_morph(Options& o) {
     if (int64_t(o.words.size()) + o.random < 2)
-        fail(Status::usage, "a way needs two points: name samples (12, label:NAME, FILE), or --random 5 draws from the prior");
+        fail(Status::usage,
+             "a way needs two points: name samples (12, label:NAME, FILE), or --random 5 draws from the prior");
     bool folder = fs::path(o.out).extension().empty();
     if (folder)
         check_folder(o.out, o.common);
@@ -73,14 +74,16 @@ void run_morph(Options& o) {
     const ModelConfig& config = model.vae->config();
     int64_t legs = int64_t(o.words.size()) + o.random - (o.loop ? 0 : 1);
     check_images(folder ? o.out + ".png" : o.out, config, legs * o.frames + 1);
-    if (o.scale > 1 && (fs::path(o.out).extension() == ".npy" || o.scale * std::max(config.height, config.width) > 16384))
+    if (o.scale > 1 &&
+        (fs::path(o.out).extension() == ".npy" || o.scale * std::max(config.height, config.width) > 16384))
         fail(Status::usage, "--scale ", o.scale, " is for pictures of at most 16384 pixels a side");
     Sampler sampler(*model.device, *model.vae, *model.parameters, 64);
     std::vector<std::vector<float>> points = stations(o, model, sampler);
     std::vector<float> z;
     for (size_t leg = 0; leg + 1 < points.size(); leg++)
         for (int frame = 0; frame < o.frames; frame++) {
-            std::vector<float> at = interpolate(points[leg], points[leg + 1], float(frame) / float(o.frames), o.spherical);
+            std::vector<float> at =
+                interpolate(points[leg], points[leg + 1], float(frame) / float(o.frames), o.spherical);
             z.insert(z.end(), at.begin(), at.end());
         }
     if (!o.loop) // a loop ends where its first frame goes on
@@ -93,7 +96,8 @@ void run_morph(Options& o) {
         write_folder(o.out, images, config, o.scale);
     } else {
         std::vector<uint8_t> pixels = enlarge(to_bytes(images), config, o.scale);
-        write_apng(o.out, int(config.width) * o.scale, int(config.height) * o.scale, int(config.channels), o.fps, pixels);
+        write_apng(o.out, int(config.width) * o.scale, int(config.height) * o.scale, int(config.channels), o.fps,
+                   pixels);
     }
     save_pipeline_cache(*model.device);
     print_result({{"frames", count}, {"points", points.size()}, {"fps", o.fps}, {"out", o.out}}, o.common);
@@ -104,8 +108,10 @@ void run_morph(Options& o) {
 // A class's folder: its name if that is one, and no way out of ours.
 fs::path class_folder(const Dataset& data, int64_t index) {
     std::string name = label_text(data, index);
-    bool plain = !name.empty() && name != "." && name != ".." && name.find_first_of(std::string("/\\:\0", 4)) == std::string::npos;
-    return plain ? fs::path(name) : fs::path(data.labels.empty() ? "" : "class" + std::to_string(data.labels[size_t(index)]));
+    bool plain = !name.empty() && name != "." && name != ".." &&
+                 name.find_first_of(std::string("/\\:\0", 4)) == std::string::npos;
+    return plain ? fs::path(name)
+                 : fs::path(data.labels.empty() ? "" : "class" + std::to_string(data.labels[size_t(index)]));
 }
 
 void augment_to_folder(const Options& o, const Dataset& data, const ModelConfig& config, Sampler& sampler,
@@ -192,8 +198,12 @@ void add_morph(CLI::App& app) {
         ->check(CLI::Range(0, 100000))
         ->capture_default_str();
     add_data(*verb, o->data, false, "test");
-    verb->add_option("--frames", o->frames, "from one point to the next")->check(CLI::Range(1, 10000))->capture_default_str();
-    verb->add_option("--fps", o->fps, "frames a second, of an animation")->check(CLI::Range(1, 100))->capture_default_str();
+    verb->add_option("--frames", o->frames, "from one point to the next")
+        ->check(CLI::Range(1, 10000))
+        ->capture_default_str();
+    verb->add_option("--fps", o->fps, "frames a second, of an animation")
+        ->check(CLI::Range(1, 100))
+        ->capture_default_str();
     verb->add_option("--scale", o->scale, "enlarges pixels")->check(CLI::Range(1, 64))->capture_default_str();
     verb->add_flag("--loop", o->loop, "back to the first point at the end");
     verb->add_flag("--spherical", o->spherical, "along the sphere instead of the chord");
@@ -214,11 +224,13 @@ void add_augment(CLI::App& app) {
     verb->add_option("model", o->model, "run directory or .safetensors model")->required();
     add_data(*verb, o->data, false, "train");
     verb->add_option("--copies", o->copies, "of each sample")->check(CLI::Range(1, 100000))->capture_default_str();
-    verb->add_option("--temperature", o->temperature, "factor of the posterior's standard deviation; 0: reconstructions")
+    verb->add_option("--temperature", o->temperature,
+                     "factor of the posterior's standard deviation; 0: reconstructions")
         ->check(number_within(0, 100))
         ->capture_default_str();
     o->out = "augmented.npy";
-    verb->add_option("--out", o->out, ".npy and its .labels.npy; any other name: a folder of PNG files, one folder a class")
+    verb->add_option("--out", o->out,
+                     ".npy and its .labels.npy; any other name: a folder of PNG files, one folder a class")
         ->capture_default_str();
     verb->callback([o] {
         watch_interrupts();
