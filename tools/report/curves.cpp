@@ -327,13 +327,13 @@ std::string draw_kl_charts(const RunData& run) {
     const std::vector<RankedDim> ranked = rank_dims(eval->kl_dims);
     if (!(ranked.front().kl > 0))
         return {};
-    return draw_dim_bars(*eval, ranked) + draw_dim_lines(run, ranked) + draw_active_units(run);
+    return draw_dim_bars(*eval, ranked) + draw_dim_lines(run, ranked);
 }
 
 } // namespace
 
 std::string draw_latent_charts(const RunData& run) {
-    return draw_kl_charts(run) + draw_scatter(run.latents) + draw_rates(run);
+    return draw_kl_charts(run) + draw_scatter(run.latents) + draw_active_units(run) + draw_rates(run);
 }
 
 std::string draw_speed_charts(const RunData& run) {

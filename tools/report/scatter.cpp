@@ -13,10 +13,10 @@
 namespace vkvae {
 namespace {
 
-constexpr std::size_t kInks = 10;      // .class0 to .class9 of the style sheet; then they repeat
-constexpr std::size_t kMostNames = 30; // of classes in the plot
-constexpr double kLargest = 1e100;     // differences must not overflow
-constexpr double kLeastHeight = 220, kMostHeight = 440;
+constexpr std::size_t kInks = 10;                       // .class0 to .class9 of the style sheet; then they repeat
+constexpr std::size_t kMostNames = 30;                  // of classes in the plot
+constexpr double kLargest = 1e100;                      // differences must not overflow
+constexpr double kLeastHeight = 380, kMostHeight = 440; // about square; two rows of the report's grid
 
 bool drawable(const ScatterChart& chart, std::size_t i) {
     return std::fabs(chart.x[i]) < kLargest && std::fabs(chart.y[i]) < kLargest; // also false for NaN
@@ -59,9 +59,8 @@ std::string draw_frame(const ScatterChart& chart, const Frame& frame) {
     for (std::size_t i = 0; i < across.at.size(); ++i) {
         const std::string at = coordinate(frame.at_x(across.at[i]));
         out += "<path class=\"grid\" d=\"M" + at + " " + coordinate(kPlotTop) + "V" + coordinate(base) + "\"/>";
-        if (frame.at_x(across.at[i]) < right - 8.5 * static_cast<double>(chart.x_name.size()) - 14)
-            out += "<text class=\"mid\" x=\"" + at + "\" y=\"" + coordinate(base + 20) + "\">" + across.labels[i] +
-                   "</text>";
+        out +=
+            "<text class=\"mid\" x=\"" + at + "\" y=\"" + coordinate(base + 18) + "\">" + across.labels[i] + "</text>";
         out += "\n";
     }
     for (std::size_t i = 0; i < up.at.size(); ++i) {
@@ -70,7 +69,7 @@ std::string draw_frame(const ScatterChart& chart, const Frame& frame) {
                "\"/><text class=\"end\" x=\"" + coordinate(kPlotLeft - 7) + "\" y=\"" + coordinate(at + 4) + "\">" +
                up.labels[i] + "</text>\n";
     }
-    return out + "<text class=\"end axis-name\" x=\"" + coordinate(right) + "\" y=\"" + coordinate(base + 20) + "\">" +
+    return out + "<text class=\"end axis-name\" x=\"" + coordinate(right) + "\" y=\"" + coordinate(base + 38) + "\">" +
            escape_html(chart.x_name) + "</text><text class=\"axis-name\" x=\"" + coordinate(kPlotLeft + 5) + "\" y=\"" +
            coordinate(kPlotTop + 11) + "\">" + escape_html(chart.y_name) + "</text>\n";
 }
@@ -115,7 +114,7 @@ std::size_t drawn(const ScatterChart& chart) {
     return count;
 }
 
-constexpr double kFoot = 30; // below the plot: labels of the axis
+constexpr double kFoot = 44; // below the plot: labels and name of the axis
 
 } // namespace
 
