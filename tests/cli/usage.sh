@@ -1,6 +1,7 @@
 # Every verb explains itself; whatever is asked for wrongly gets the right exit code, a sentence, and changes nothing.
 . "$(dirname "$0")/lib.sh"
-verbs=(devices train resume sample reconstruct interpolate traverse encode decode eval info dataset bench)
+verbs=(devices train resume sample reconstruct interpolate traverse encode decode eval info dataset bench
+  arithmetic neighbors project morph augment compress decompress)
 
 for verb in "${verbs[@]}"; do
   expect_exit 0 '--json' "$verb" --help

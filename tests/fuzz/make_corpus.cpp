@@ -1,8 +1,12 @@
-// Writes the seeds of the fuzz targets: make_corpus DIR fills DIR/safetensors, DIR/npy, DIR/idx and DIR/image.
+// Writes the seeds of the fuzz targets: make_corpus DIR fills DIR/safetensors, DIR/npy, DIR/idx, DIR/image and
+// DIR/vkz.
 #include "dataset/npy.hpp"
 #include "dataset/stb.hpp"
 #include "io/file.hpp"
 #include "io/safetensors.hpp"
+#include "latent/bits_back.hpp"
+#include "latent/latent_code.hpp"
+#include "latent/vkz.hpp"
 
 #include <zlib.h>
 
@@ -67,6 +71,16 @@ void write_image_seeds(const fs::path& folder) {
     }
 }
 
+void write_vkz_seeds(const fs::path& folder) {
+    vkvae::VkzFile file{.count = 3, .height = 2, .width = 5, .channels = 1, .latent = 2, .side = {40, 90}, .words = {}};
+    const std::int32_t k[] = {5, -1, 0, 0, -12, 1};
+    file.words = vkvae::encode_latents(k, file.side);
+    vkvae::write_file_atomic(folder / "lossy", vkvae::write_vkz(file));
+    file.mode = vkvae::VkzFile::Mode::lossless;
+    file.side = vkvae::to_bytes(vkvae::PixelModel{});
+    vkvae::write_file_atomic(folder / "lossless", vkvae::write_vkz(file));
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
@@ -76,12 +90,13 @@ int main(int argc, char** argv) {
     }
     try {
         const fs::path root = argv[1];
-        for (const char* kind : {"safetensors", "npy", "idx", "image"})
+        for (const char* kind : {"safetensors", "npy", "idx", "image", "vkz"})
             fs::create_directories(root / kind);
         write_safetensors_seeds(root / "safetensors");
         write_npy_seeds(root / "npy");
         write_idx_seeds(root / "idx");
         write_image_seeds(root / "image");
+        write_vkz_seeds(root / "vkz");
     } catch (const std::exception& error) {
         std::fprintf(stderr, "%s\n", error.what());
         return 1;

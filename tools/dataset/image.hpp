@@ -50,6 +50,12 @@ void write_png(const std::filesystem::path& path, int width, int height, int cha
                std::span<const std::uint8_t> pixels);
 void write_png(const std::filesystem::path& path, const Image& image);
 
+// Frames of one size, one after the other in `pixels` (n, height, width, channels), as an animated PNG that repeats for
+// ever; where animation is not understood, the first is shown. Frames a second: 1 to 100. Atomic.
+// Format: PNG, third edition (W3C 2025), section 11.3.4: acTL, fcTL, fdAT.
+void write_apng(const std::filesystem::path& path, int width, int height, int channels, int frames_per_second,
+                std::span<const std::uint8_t> pixels);
+
 // Tiles images (n, h, w, c) in [0,1] row by row, `columns` to a row, `pad` pixels of dark grey between and around them;
 // c is 1, 3 or 4. Values are clamped and rounded to u8. Error(runtime) for NaN: a broken image must not look black.
 Image make_grid(std::span<const float> images, int n, int h, int w, int c, int columns, int pad = 2);

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "report/html.hpp"
+#include "report/scatter.hpp"
 #include "report/svg.hpp"
 
 namespace vkvae {
@@ -153,6 +154,35 @@ std::string draw_dim_lines(const RunData& run, const std::vector<RankedDim>& ran
     return draw_line_chart(chart);
 }
 
+// Of one evaluation the headline says it.
+std::string draw_active_units(const RunData& run) {
+    LineChart chart{.id = "active-units",
+                    .title = "Active units over time",
+                    .unit = "dimensions whose posterior mean varies",
+                    .series = {},
+                    .from_zero = true,
+                    .cut_peaks = false,
+                    .note = {}};
+    add_eval_series(run, chart, [](const EvalRecord& eval) { return eval.active_units; });
+    const bool several = std::any_of(chart.series.begin(), chart.series.end(),
+                                     [](const Series& series) { return series.points.size() > 1; });
+    return several ? draw_line_chart(chart) : "";
+}
+
+std::string draw_rates(const RunData& run) {
+    LineChart chart{.id = "rate-distortion",
+                    .title = "Rate and distortion",
+                    .unit = "PSNR in dB against bits per pixel",
+                    .x_name = "bits/pixel",
+                    .series = {{.name = "quantised latents", .ink = "test", .points = {}, .dots = true}},
+                    .cut_peaks = false,
+                    .legend = false,
+                    .note = "Posterior means, rounded more and more finely from left to right, coded under the prior."};
+    for (const RatePoint& rate : run.rates)
+        chart.series[0].points.push_back({rate.bits_per_pixel, rate.psnr});
+    return run.rates.size() > 1 ? draw_line_chart(chart) : "";
+}
+
 std::string draw_kernels(const RunData& run) {
     double total = 0.0;
     for (const KernelRow& kernel : run.kernels)
@@ -288,7 +318,9 @@ std::string draw_learning_curves(const RunData& run) {
     return out + draw_optimizer_charts(run);
 }
 
-std::string draw_latent_charts(const RunData& run) {
+namespace {
+
+std::string draw_kl_charts(const RunData& run) {
     const EvalRecord* eval = last_evaluation(run);
     if (eval == nullptr || eval->kl_dims.empty())
         return {};
@@ -296,6 +328,12 @@ std::string draw_latent_charts(const RunData& run) {
     if (!(ranked.front().kl > 0))
         return {};
     return draw_dim_bars(*eval, ranked) + draw_dim_lines(run, ranked);
+}
+
+} // namespace
+
+std::string draw_latent_charts(const RunData& run) {
+    return draw_kl_charts(run) + draw_scatter(run.latents) + draw_active_units(run) + draw_rates(run);
 }
 
 std::string draw_speed_charts(const RunData& run) {

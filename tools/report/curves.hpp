@@ -9,7 +9,8 @@ namespace vkvae {
 
 // Each returns <figure> elements, or nothing when the run has no such numbers.
 std::string draw_learning_curves(const RunData& run); // against the step: loss, nll, kl, gradient norm, schedules
-std::string draw_latent_charts(const RunData& run);   // KL per latent dimension: last evaluation, and over time
+// KL per latent dimension: last evaluation, and over time; active units; latents in the plane; rate and distortion
+std::string draw_latent_charts(const RunData& run);
 std::string draw_speed_charts(const RunData& run);    // images/s, GPU time by kernel, memory
 
 // The split the headline speaks about: "test" if there is one, else the last one evaluated. Empty without evaluations.

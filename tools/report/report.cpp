@@ -284,7 +284,8 @@ std::string build_report(const std::filesystem::path& run_dir) {
                        std::string(kPolicy) +
                        "\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
                        "<meta name=\"color-scheme\" content=\"light dark\">\n<title>" +
-                       name + " · vkvae</title>\n<style>" + std::string(kPageStyle) + "</style>\n</head>\n<body>\n";
+                       name + " · vkvae</title>\n<style>" + std::string(kColourStyle) + std::string(kChartStyle) +
+                       std::string(kPageStyle) + "</style>\n</head>\n<body>\n";
     page += "<header>\n<p class=\"eyebrow\">vkvae training run</p>\n<h1>" + name + "</h1>\n" + draw_lede(run.config) +
             draw_notes(run) + draw_figures(run) + "</header>\n<main>\n";
     page += section("Pictures", draw_pictures(run), false);

@@ -197,6 +197,53 @@ void read_profile(const std::filesystem::path& run_dir, RunData& run) {
                      [](const KernelRow& a, const KernelRow& b) { return a.ms > b.ms; });
 }
 
+std::vector<double> numbers_of(const Json& object, const char* key) {
+    std::vector<double> numbers;
+    const Json::const_iterator found = object.find(key);
+    if (found != object.end() && found->is_array())
+        for (const Json& value : *found)
+            numbers.push_back(value.is_number() ? value.get<double>() : kMissing);
+    return numbers;
+}
+
+// {"title", "unit", "x_name", "y_name", "classes": [name], "labels": [class], "x": [...], "y": [...]}
+void read_latents(const std::filesystem::path& run_dir, RunData& run) {
+    const Json file = parse(read_text(run_dir / "latents.json", kLargestJson));
+    require_data(file.is_object(), "not a JSON object");
+    ScatterChart chart;
+    chart.id = "latents";
+    chart.title = json_text(file, "title");
+    chart.unit = json_text(file, "unit");
+    chart.x_name = json_text(file, "x_name");
+    chart.y_name = json_text(file, "y_name");
+    chart.x = numbers_of(file, "x");
+    chart.y = numbers_of(file, "y");
+    const std::vector<double> labels = numbers_of(file, "labels");
+    const Json::const_iterator classes = file.find("classes");
+    if (classes != file.end() && classes->is_array() && classes->size() <= 256)
+        for (const Json& name : *classes)
+            chart.classes.push_back(name.is_string() ? name.get<std::string>() : "");
+    require_data(chart.x.size() == chart.y.size() && (labels.empty() || labels.size() == chart.x.size()), "it has ",
+                 chart.x.size(), " x, ", chart.y.size(), " y and ", labels.size(), " labels");
+    for (const double label : labels)
+        chart.labels.push_back(label >= 0 && label < 256 ? static_cast<int>(label) : 0); // NaN is class 0, too
+    run.latents = std::move(chart);
+}
+
+void read_rates(const std::filesystem::path& run_dir, RunData& run) {
+    const Json file = parse(read_text(run_dir / "rate_distortion.json", kLargestJson));
+    require_data(file.is_object() && file.contains("points") && file["points"].is_array(), "it has no list of points");
+    for (const Json& point : file["points"])
+        if (point.is_object())
+            run.rates.push_back(
+                {json_number(point, "step"), json_number(point, "bits_per_pixel"), json_number(point, "psnr")});
+    std::erase_if(run.rates, [](const RatePoint& p) {
+        return !std::isfinite(p.bits_per_pixel) || !std::isfinite(p.psnr) || p.bits_per_pixel < 0;
+    });
+    std::stable_sort(run.rates.begin(), run.rates.end(),
+                     [](const RatePoint& a, const RatePoint& b) { return a.bits_per_pixel < b.bits_per_pixel; });
+}
+
 // The size comes from the IHDR chunk, which the format puts first; the browser checks the rest.
 Picture read_picture(const std::filesystem::path& path, std::string file) {
     Picture picture{.file = std::move(file), .png = read_file(path, kLargestPicture)};
@@ -309,6 +356,8 @@ RunData read_run(const std::filesystem::path& run_dir) {
     };
     optional_part("metrics.jsonl", read_metrics);
     optional_part("profile.json", read_profile);
+    optional_part("latents.json", read_latents);
+    optional_part("rate_distortion.json", read_rates);
     for (const char* file : {"reconstructions.png", "samples.png", "traversal.png", "interpolation.png"})
         if (is_there(run_dir / file))
             read_picture_into(run.pictures, run_dir, file, -1, run);

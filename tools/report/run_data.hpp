@@ -8,6 +8,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "report/scatter.hpp"
+
 namespace vkvae {
 
 using Json = nlohmann::ordered_json; // the report shows settings in the order of the file
@@ -49,6 +51,11 @@ struct Picture {
     long long step = -1; // of samples/step-N.png
 };
 
+struct RatePoint { // what `vkvae compress --curve` measured
+    double step = kMissing;           // of the quantisation, in posterior standard deviations
+    double bits_per_pixel = kMissing, psnr = kMissing;
+};
+
 struct RunData {
     std::string name; // of the directory
     Json config;
@@ -58,6 +65,8 @@ struct RunData {
     std::vector<KernelRow> kernels; // slowest first
     std::vector<Picture> pictures;   // samples.png and its kind, those that exist
     std::vector<Picture> film;       // samples/step-*.png, at most 12
+    ScatterChart latents;            // of latents.json
+    std::vector<RatePoint> rates;    // of rate_distortion.json, by increasing rate
     std::vector<std::string> notes;  // what could not be read
 };
 

@@ -6,18 +6,38 @@
 
 namespace vkvae {
 
-inline constexpr std::string_view kPageStyle = R"css(
+// The variables; also of .svg files.
+inline constexpr std::string_view kColourStyle = R"css(
 :root{color-scheme:light dark;
 --paper:#fcfbf8;--panel:#f4f2ec;--ink:#1d1f24;--soft:#5a606b;--rule:#dedad0;--grid:#eae7df;
 --train:#1f5fb4;--test:#d1541a;--valid:#2b8a63;--bad:#c2242c;
 --rank0:#173f7a;--rank1:#2f6fc0;--rank2:#6b9edb;--rank3:#a9c3e2;--rank4:#cfd0cd;
+--class0:#1f5fb4;--class1:#d1541a;--class2:#2b8a63;--class3:#c2242c;--class4:#7146b0;--class5:#84622a;--class6:#c2468f;
+--class7:#5a606b;--class8:#8a8500;--class9:#0a8a9c;
 --serif:"Iowan Old Style","Palatino Linotype",Palatino,"Book Antiqua","URW Palladio L",P052,Georgia,serif;
 --sans:system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans","Helvetica Neue","Liberation Sans",Arial,sans-serif;
 --mono:ui-monospace,"SF Mono","Cascadia Mono",Menlo,Consolas,"DejaVu Sans Mono","Liberation Mono",monospace}
 @media(prefers-color-scheme:dark){:root{
 --paper:#15171b;--panel:#1e2126;--ink:#e8e5de;--soft:#a2a7b1;--rule:#343840;--grid:#272b32;
 --train:#7db2ff;--test:#ff9d66;--valid:#6fd0a3;--bad:#ff7a7a;
---rank0:#b9d6ff;--rank1:#7db2ff;--rank2:#4c82cc;--rank3:#365784;--rank4:#3d4047}}
+--rank0:#b9d6ff;--rank1:#7db2ff;--rank2:#4c82cc;--rank3:#365784;--rank4:#3d4047;
+--class0:#7db2ff;--class1:#ff9d66;--class2:#6fd0a3;--class3:#ff7a7a;--class4:#b79cf5;--class5:#cda86a;--class6:#f29bd0;
+--class7:#a2a7b1;--class8:#d6d253;--class9:#5cd0e0}}
+)css";
+
+// Inside drawings; also of .svg files.
+inline constexpr std::string_view kChartStyle = R"css(
+svg text{font:12px var(--sans);fill:var(--soft);font-variant-numeric:tabular-nums}
+svg .end{text-anchor:end}svg .mid{text-anchor:middle}svg .axis-name{font-style:italic}
+.grid{stroke:var(--grid);fill:none}.axis{stroke:var(--soft);fill:none;stroke-width:.8;opacity:.7}
+.points{fill:none;stroke:var(--c);stroke-width:3.4;stroke-linecap:round;opacity:.5}
+svg .class-name{font-weight:700;font-size:15px;fill:var(--c);stroke:var(--paper);stroke-width:3.5;paint-order:stroke}
+.class0{--c:var(--class0)}.class1{--c:var(--class1)}.class2{--c:var(--class2)}.class3{--c:var(--class3)}
+.class4{--c:var(--class4)}.class5{--c:var(--class5)}.class6{--c:var(--class6)}.class7{--c:var(--class7)}
+.class8{--c:var(--class8)}.class9{--c:var(--class9)}
+)css";
+
+inline constexpr std::string_view kPageStyle = R"css(
 *{box-sizing:border-box}
 html{-webkit-text-size-adjust:100%;text-size-adjust:100%}
 body{margin:0;background:var(--paper);color:var(--ink);font:400 1rem/1.55 var(--sans);font-variant-numeric:tabular-nums}
@@ -52,13 +72,10 @@ figcaption{font-size:.92rem}
 .key b{color:var(--ink);font-weight:600}
 .note{font-size:.82rem;line-height:1.45;color:var(--soft);margin-top:.35rem}
 svg{display:block;width:100%;height:auto;overflow:visible}
-svg text{font:12px var(--sans);fill:var(--soft);font-variant-numeric:tabular-nums}
-svg .end{text-anchor:end}svg .mid{text-anchor:middle}svg .axis-name{font-style:italic}
 svg .code{font-family:var(--mono);fill:var(--ink)}svg .small{font-size:10.5px}
 svg .bad{fill:var(--bad);font-size:15px;font-weight:600}
 .train{--c:var(--train)}.test{--c:var(--test)}.valid{--c:var(--valid)}
 .rank0{--c:var(--rank0)}.rank1{--c:var(--rank1)}.rank2{--c:var(--rank2)}.rank3{--c:var(--rank3)}.rank4{--c:var(--rank4)}
-.grid{stroke:var(--grid);fill:none}.axis{stroke:var(--soft);fill:none;stroke-width:.8;opacity:.7}
 .line,.raw{fill:none;stroke:var(--c);stroke-linejoin:round;stroke-linecap:round}
 .line{stroke-width:1.7}.raw{stroke-width:.8;opacity:.28}.band{fill:var(--c);opacity:.2}
 .dot{fill:var(--paper);stroke:var(--c);stroke-width:1.5}

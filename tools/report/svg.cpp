@@ -24,6 +24,11 @@ bool drawable(double value) {
     return std::isfinite(value) && std::fabs(value) < kLargest;
 }
 
+// A place on the x axis: a step, or a number with decimals.
+std::string place_text(double x) {
+    return x == std::floor(x) ? format_count(x) : format_short(x, 3);
+}
+
 // A series without the points that cannot be drawn, and thinned to the resolution of the plot.
 struct Line {
     const Series* series = nullptr;
@@ -170,7 +175,7 @@ std::string draw_line(const Line& line, const LineChart& chart, const Axis& x, c
         for (const Point& point : line.points)
             out += "<circle class=\"dot " + escape_html(series.ink) + "\" r=\"2.6\" cx=\"" +
                    coordinate(plot_x(x, point.x)) + "\" cy=\"" + coordinate(plot_y(y, point.y)) + "\"><title>" +
-                   escape_html(series.name) + ", " + escape_html(chart.x_name) + " " + format_count(point.x) + ": " +
+                   escape_html(series.name) + ", " + escape_html(chart.x_name) + " " + place_text(point.x) + ": " +
                    format_number(point.y) + "</title></circle>\n";
     return out;
 }
@@ -219,7 +224,7 @@ std::string describe(const std::vector<Line>& lines, const LineChart& chart) {
             continue;
         out += (out.empty() ? "" : "; ") + line.series->name + " from " + format_number(line.points.front().y) +
                " to " + format_number(last_value(line)) + " between " + chart.x_name + " " +
-               format_count(line.points.front().x) + " and " + format_count(line.points.back().x);
+               place_text(line.points.front().x) + " and " + place_text(line.points.back().x);
     }
     return out + ".";
 }

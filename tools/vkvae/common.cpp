@@ -272,6 +272,19 @@ void check_output(const fs::path& file, const Common& common, std::initializer_l
         fail(Status::usage, "the directory ", parent.string(), " does not exist");
 }
 
+void check_folder(const fs::path& folder, const Common& common) {
+    std::error_code ignored;
+    if (folder.empty())
+        fail(Status::usage, "a folder needs a name");
+    if (fs::exists(folder, ignored) && !fs::is_directory(folder, ignored))
+        fail(Status::usage, folder.string(), " is a file; a folder is needed");
+    if (fs::is_directory(folder, ignored) && !fs::is_empty(folder, ignored) && !common.force)
+        fail(Status::usage, folder.string(), " exists and is not empty; --force writes into it");
+    fs::path parent = folder.parent_path();
+    if (!parent.empty() && !fs::is_directory(parent, ignored))
+        fail(Status::usage, "the directory ", parent.string(), " does not exist");
+}
+
 bool can_be_png(const ModelConfig& model) {
     return model.height > 1 && (model.channels == 1 || model.channels == 3 || model.channels == 4);
 }

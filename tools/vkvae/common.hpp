@@ -77,12 +77,16 @@ std::vector<float> first_images(const Dataset& data, int64_t first, int64_t coun
 
 // Refuses to overwrite without --force, and names with other endings. Errors: Status::usage.
 void check_output(const fs::path& file, const Common& common, std::initializer_list<const char*> endings);
+// The same for a folder to fill: it must not be there, or be empty, without --force.
+void check_folder(const fs::path& folder, const Common& common);
 // Refuses what write_images cannot do, before it is computed. Errors: Status::usage.
 void check_images(const fs::path& file, const ModelConfig& model, int64_t count);
 bool can_be_png(const ModelConfig& model);
 // (n, H, W, C) in [0,1] as a PNG grid, or as an .npy array (n, C, H, W) if the name ends so; (n, D) if the model's
 // samples are plain vectors.
 void write_images(const fs::path& file, std::span<const float> images, const ModelConfig& model, int columns);
+// (n, H, W, C) in [0,1] as 00000000.png and so on in a folder, each pixel enlarged to scale x scale.
+void write_folder(const fs::path& folder, std::span<const float> images, const ModelConfig& model, int scale = 1);
 std::vector<float> read_latents(const fs::path& file, int64_t latent); // .npy (n, D)
 
 // Ctrl-C: the first sets the flag, the second ends the process at once with 130.

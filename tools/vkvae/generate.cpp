@@ -2,12 +2,14 @@
 #include "vkvae/generate.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <fstream>
 #include <iostream>
 #include <numeric>
 
 #include "dataset/npy.hpp"
+#include "vkvae/latents.hpp"
 #include "vkvae/verbs.hpp"
 
 namespace vkvae {
@@ -96,9 +98,11 @@ struct Options {
     std::string model, out, latents;
     int64_t count = 64;
     int64_t index = -1;
-    int columns = 8, steps = 9, dims = 10;
-    float temperature = 1, range = 3;
+    int columns = 8, steps = 9;
+    std::string dims = "10"; // most rows, or a list of dimensions
+    float range = 3;
     bool spherical = false;
+    PriorOptions prior;
 };
 
 CLI::App* add_verb(CLI::App& app, const char* name, const char* text, const std::shared_ptr<Options>& o,
@@ -131,10 +135,11 @@ void run_sample(Options& o) {
     OpenModel model = open_model(o.model, o.common);
     check_images(o.out, model.vae->config(), o.count);
     Sampler sampler(*model.device, *model.vae, *model.parameters, std::min(o.count, kSampleBatch));
-    std::vector<float> z = sampler.sample_latents(o.count, o.common.seed, o.temperature);
+    Json result = {{"count", o.count}, {"seed", o.common.seed}};
+    std::vector<float> z = draw_latents(model, sampler, o.prior, o.count, o.common, result);
     write_images(o.out, sampler.decode(z), model.vae->config(), o.columns);
     save_pipeline_cache(*model.device);
-    done(o, {{"count", o.count}, {"seed", o.common.seed}});
+    done(o, result);
 }
 
 void run_reconstruct(Options& o) {
@@ -170,11 +175,36 @@ void run_interpolate(Options& o) {
     done(o, {{"pairs", pairs}, {"steps", o.steps}});
 }
 
+// --dims: "10" is the ten with the largest KL, "0,3,5" is these in this order, "3," one.
+std::vector<int> chosen_dims(const Options& o, const OpenModel& model) {
+    int64_t latent = model.vae->config().latent;
+    std::vector<int> numbers;
+    bool good = !o.dims.empty();
+    for (size_t begin = 0; good && begin < o.dims.size();) {
+        size_t end = std::min(o.dims.find(',', begin), o.dims.size());
+        int value = 0;
+        auto [stop, error] = std::from_chars(o.dims.data() + begin, o.dims.data() + end, value);
+        good = error == std::errc() && stop == o.dims.data() + end && value >= 0;
+        numbers.push_back(value);
+        begin = end + 1;
+    }
+    bool list = o.dims.find(',') != std::string::npos;
+    if (!good || (!list && (numbers[0] < 1 || numbers[0] > 4096)))
+        fail(Status::usage, "--dims ", o.dims, ": a number of rows from 1 to 4096, or a list of dimensions like 0,3,5");
+    if (!list)
+        return dims_by_kl(last_kl_dims(model.run), latent, numbers[0]);
+    for (int dim : numbers)
+        if (dim >= latent)
+            fail(Status::usage, "--dims ", o.dims, ": the model has the dimensions 0 to ", latent - 1);
+    return numbers;
+}
+
 void run_traverse(Options& o) {
     check_output(o.out, o.common, {".png", ".npy"});
     OpenModel model = open_model(o.model, o.common);
     const ModelConfig& config = model.vae->config();
-    check_images(o.out, config, std::min<int64_t>(o.dims, config.latent) * o.steps);
+    std::vector<int> dims = chosen_dims(o, model);
+    check_images(o.out, config, int64_t(dims.size()) * o.steps);
     Sampler sampler(*model.device, *model.vae, *model.parameters, kSampleBatch);
     std::vector<float> base(size_t(config.latent), 0.0f);
     if (o.index >= 0) {
@@ -183,7 +213,6 @@ void run_traverse(Options& o) {
             fail(Status::usage, "--index ", o.index, ": ", data.name, " has ", data.count, " samples");
         base = sampler.encode(first_images(data, o.index, 1)).mu;
     }
-    std::vector<int> dims = dims_by_kl(last_kl_dims(model.run), config.latent, o.dims);
     write_images(o.out, traversal_rows(sampler, base, dims, o.steps, o.range), config, o.steps);
     save_pipeline_cache(*model.device);
     done(o, {{"dims", dims}, {"steps", o.steps}, {"range", o.range}});
@@ -231,13 +260,14 @@ void add_steps(CLI::App* verb, Options& o) {
 
 void add_sample(CLI::App& app) {
     auto o = std::make_shared<Options>();
-    CLI::App* verb = add_verb(app, "sample", "draw new images from the prior", o, "samples.png");
+    CLI::App* verb = add_verb(app, "sample", "draw new images from the prior or one fitted to data", o, "samples.png");
     add_count(verb, *o, "how many", 64);
     add_columns(verb, *o);
-    verb->add_option("--temperature", o->temperature, "standard deviation of the latents")
-        ->check(number_within(0, 100))
-        ->capture_default_str();
-    verb->callback([o] { run_sample(*o); });
+    add_prior(*verb, o->prior);
+    verb->callback([o, verb] {
+        check_prior(*verb, o->prior);
+        run_sample(*o);
+    });
 }
 
 void add_reconstruct(CLI::App& app) {
@@ -266,8 +296,7 @@ void add_traverse(CLI::App& app) {
                               "traversal.png");
     add_data(*verb, o->data, false, "test");
     add_steps(verb, *o);
-    verb->add_option("--dims", o->dims, "most rows; those with the largest KL come first")
-        ->check(CLI::Range(1, 4096))
+    verb->add_option("--dims", o->dims, "a number: as many, those with the largest KL; or a list: 0,3,5")
         ->capture_default_str();
     verb->add_option("--range", o->range, "in standard deviations of the prior")
         ->check(number_within(0, 100))

@@ -14,8 +14,10 @@ const Verb kVerbs[] = {
     {"devices", add_devices},         {"train", add_train},       {"resume", add_resume},
     {"sample", add_sample},           {"reconstruct", add_reconstruct}, {"interpolate", add_interpolate},
     {"traverse", add_traverse},       {"encode", add_encode},     {"decode", add_decode},
-    {"eval", add_eval},               {"score", add_score},       {"info", add_info},
-    {"dataset", add_dataset},         {"bench", add_bench},
+    {"arithmetic", add_arithmetic},   {"neighbors", add_neighbors}, {"project", add_project},
+    {"morph", add_morph},             {"augment", add_augment},   {"compress", add_compress},
+    {"decompress", add_decompress},   {"eval", add_eval},         {"score", add_score},
+    {"info", add_info},               {"dataset", add_dataset},   {"bench", add_bench},
 };
 
 // CLI11 would only say that a subcommand is required.

@@ -11,6 +11,7 @@
 #include "report/progress.hpp"
 #include "report/report.hpp"
 #include "vkvae/generate.hpp"
+#include "vkvae/latents.hpp"
 #include "vkvae/run_files.hpp"
 #include "vkvae/version.hpp"
 
@@ -283,9 +284,37 @@ void loop(Run& run, bool evaluate_first) {
     }
 }
 
+// For the report's scatter plot: what the first samples of the test split look like in the plane.
+void write_latents(Run& run) {
+    constexpr int64_t kShown = 2000;
+    const Dataset& set = run.shown();
+    int64_t count = std::min(kShown, set.count), latent = run.vae->config().latent;
+    if (latent > 1024) // a billion multiplications a sweep: no longer cheap
+        return;
+    Sampler sampler(*run.device, *run.vae, *run.parameters, std::min<int64_t>(count, 128));
+    std::vector<float> mu = sampler.encode(first_images(set, 0, count)).mu;
+    ScatterChart chart = latent_scatter(set, fit_pca(mu, latent), mu);
+    auto rounded = [](const std::vector<double>& values) { // what can be seen
+        Json list = Json::array();
+        for (double value : values)
+            list.push_back(std::round(value * 1000) / 1000);
+        return list;
+    };
+    write_file_atomic(run.dir / "latents.json", json_text({{"title", chart.title},
+                                                           {"unit", chart.unit},
+                                                           {"x_name", chart.x_name},
+                                                           {"y_name", chart.y_name},
+                                                           {"classes", chart.classes},
+                                                           {"labels", chart.labels},
+                                                           {"x", rounded(chart.x)},
+                                                           {"y", rounded(chart.y)}}) +
+                                                    "\n");
+}
+
 void finish(Run& run) {
     run.progress->finish();
     write_pictures(run);
+    write_latents(run);
     write_report(run.dir);
     save_pipeline_cache(*run.device);
 }

@@ -18,7 +18,8 @@ namespace {
 
 constexpr const char* kFiles[] = {"model.safetensors", "best.safetensors", "metrics.jsonl", "profile.json",
                                   "config.json", "report.html", "samples.png", "reconstructions.png",
-                                  "interpolation.png", "traversal.png"};
+                                  "interpolation.png", "traversal.png", "latents.json",
+                                  "rate_distortion.json"};
 constexpr const char* kFolders[] = {"checkpoints", "samples"};
 constexpr const char *kModel = ".safetensors", *kState = ".state.safetensors";
 
