@@ -35,14 +35,18 @@ void initialise(Parameters& parameters, const Vae& vae, const DataView& data, ui
     if (!c.output_at_mean)
         return;
     const Parameter& bias = parameters.list()[vae.output_bias()];
-    // A linear layer has a number for each pixel, on disk in (C, H, W) order if it has learnt that order.
-    std::vector<double> mean = means(data, bias.count());
-    std::vector<float> values(mean.size());
+    // A linear layer has numbers for each pixel, on disk in (C, H, W) order if it has learnt that order. The likelihood's
+    // parameters of an element are neighbours, of which the first says the mean.
+    const auto parameters_each = size_t(c.parameters);
+    std::vector<double> mean = means(data, bias.count() / c.parameters);
+    std::vector<float> values(mean.size() * parameters_each);
     const bool planes = bias.disk_view.size() == 3;
-    const auto pixels = size_t(c.height * c.width), channels = size_t(c.channels);
-    for (size_t i = 0; i < values.size(); i++)
-        values[i] =
-            float(find_likelihood(c.likelihood).prediction_of(mean[planes ? i % pixels * channels + i / pixels : i]));
+    const auto pixels = size_t(c.height * c.width), channels = size_t(c.channels) * parameters_each;
+    for (size_t i = 0; i < values.size(); i++) {
+        size_t at = planes ? i % pixels * channels + i / pixels : i;
+        if (at % parameters_each == 0)
+            values[i] = float(find_likelihood(c.likelihood).prediction_of(mean[at / parameters_each]));
+    }
     parameters.write(bias, values);
 }
 

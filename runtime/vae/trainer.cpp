@@ -10,7 +10,7 @@
 
 #include "ops/gemm.hpp"
 #include "ops/philox.hpp"
-#include "vkvae/vae.hpp"
+#include "vae/likelihood.hpp"
 
 namespace vkvae {
 namespace {
@@ -112,6 +112,7 @@ void DataView::check(const ModelConfig& model) const {
     require_data((type == DType::u8 || type == DType::f32) && count <= std::numeric_limits<uint32_t>::max() &&
                      bytes.size() / row_bytes() == uint64_t(count),
                  "the data claim to be ", count, " samples of ", row_bytes(), " bytes, but have ", bytes.size());
+    check_elements(*this, model);
 }
 
 DType mixed_precision(const Caps& caps) {

@@ -28,15 +28,19 @@ Tensor build_encoder(Vae::Scope& scope, const ModelConfig& c, Tensor x) {
 
 Tensor build_decoder(Vae::Scope& scope, const ModelConfig& c, Tensor z) {
     Graph& g = scope.graph;
-    Shape image = {c.height, c.width, c.channels};
+    Shape image = {c.height, c.width, c.channels * c.parameters};
     Flow flow = build_layers(scope, "decoder", c.decoder, {z, {}}, image);
     Shape s = g.shape(flow.x);
     Shape made(s.begin() + 1, s.end());
-    bool fits = s.size() == 4 ? made == image : s[1] == c.pixels();
-    require_data(fits, "the decoder makes ", to_text(made), " for each sample, the input is ", to_text(image));
+    bool fits = s.size() == 4 ? made == image : s[1] == element_count(image);
+    require_data(fits, "the decoder makes ", to_text(made), " for each sample, the input is ",
+                 to_text({c.height, c.width, c.channels}),
+                 c.parameters == 1 ? ""
+                                   : concat_text(" and a ", c.likelihood, " likelihood has ", c.parameters,
+                                                 " parameters for each number of it: ", to_text(image)));
     require_data(s.size() == 4 || flow.flattened == order_of(image), "the decoder makes ", to_text(made),
                  " numbers of unknown order: let it end in an image ", to_text(image), " or in a linear layer");
-    return reshape(g, flow.x, {s[0], c.pixels()});
+    return reshape(g, flow.x, {s[0], c.pixels() * c.parameters});
 }
 
 Tensor log_sigma_parameter(Vae::Scope& scope, const ModelConfig& c) {
@@ -52,7 +56,7 @@ Vae::Vae(ModelConfig config) : config_(std::move(config)) {
     // A dry run: checks every shape and collects the parameters. The config is untrusted: errors are its fault.
     try {
         Graph g;
-        Scope scope = {g, nullptr, &definitions_, 0, "", config_.he_init, 0, 0};
+        Scope scope = {g, nullptr, &definitions_, 0, "", config_.he_init, 0, 0, config_.classes};
         build_encoder(scope, config_, g.input({1, config_.pixels()}, "x"));
         build_decoder(scope, config_, g.input({1, config_.latent}, "z"));
         log_sigma_parameter(scope, config_);
@@ -65,13 +69,15 @@ Vae::Vae(ModelConfig config) : config_(std::move(config)) {
 }
 
 size_t Vae::output_bias() const {
+    require_data(find_likelihood(config_.likelihood).prediction_of, "\"output_bias\" is \"data_mean\", but a ",
+                 config_.likelihood, " likelihood has no parameter that says the mean");
     for (size_t i = config_.decoder.size(); i-- > 0;) {
         const Layer& layer = config_.decoder[i];
         if (layer.activation != Activation::none)
             break;
         if (layer.type == "reshape" || layer.type == "flatten")
             continue;
-        if (layer.type == "linear" || layer.type == "conv2d" || layer.type == "conv_transpose2d")
+        if (layer.type == "linear" || layer.type.starts_with("conv"))
             for (size_t k = 0; k < definitions_.size(); k++)
                 if (definitions_[k].name == concat_text("decoder.layers.", i, ".bias"))
                     return k;
@@ -104,23 +110,25 @@ size_t decoder_begin(const std::vector<Parameter>& definitions) {
 } // namespace
 
 Tensor Vae::encode(Graph& g, const Weights& w, Tensor x) const {
-    Scope scope = {g, &w, nullptr, 0, "", false, 0, 0};
+    Scope scope = {g, &w, nullptr, 0, "", false, 0, 0, config_.classes};
     return build_encoder(scope, config_, x);
 }
 
 Tensor Vae::decode(Graph& g, const Weights& w, Tensor z) const {
-    Scope scope = {g, &w, nullptr, decoder_begin(definitions_), "", false, 0, 0};
+    Scope scope = {g, &w, nullptr, decoder_begin(definitions_), "", false, 0, 0, config_.classes};
     return build_decoder(scope, config_, z);
 }
 
-Tensor Vae::mean(Graph& g, Tensor prediction) const { return find_likelihood(config_.likelihood).mean(g, prediction); }
+Tensor Vae::mean(Graph& g, Tensor prediction) const {
+    return find_likelihood(config_.likelihood).mean(g, prediction, config_.parameters);
+}
 
 Tensor Vae::nll_parts(Graph& g, const Weights& w, Tensor x, Tensor prediction, float factor) const {
     const Likelihood& likelihood = find_likelihood(config_.likelihood);
     Tensor log_sigma;
     if (config_.learned_sigma)
         log_sigma = w.tensors.back();
-    else if (likelihood.has_sigma)
+    else if (std::string(likelihood.keys) == "sigma" && !config_.pixel_sigma)
         log_sigma = g.constant(std::log(config_.sigma), {1});
     return likelihood.nll(g, x, prediction, log_sigma, factor);
 }

@@ -49,7 +49,8 @@ std::vector<NamedShape> disk_shapes(const std::string& preset) {
 }
 
 TEST_CASE("every preset is a model") {
-    CHECK(preset_names() == std::vector<std::string>{"conv28", "conv64", "mlp", "res128"});
+    CHECK(preset_names() ==
+          std::vector<std::string>{"baskets", "conv28", "conv64", "genes", "mlp", "res128", "sentences"});
     for (const std::string& name : preset_names()) {
         Vae vae(parse_model(preset_model(name)));
         CHECK(vae.config().name == name);
@@ -154,10 +155,20 @@ TEST_CASE("keys and types of a model are checked") {
         {with_keys(latent + R"(, "input": [4, 4, 18446744073709551615])"), "has the size 18446744073709551615"},
         {with_keys(latent + R"(, "input": [9000, 4, 1])"), "is too large"},
         {with_keys(latent + R"(, "input": [8192, 8192, 4096])"), "(1, 274877906944)"},
-        {with_keys(input + latent + R"(, "likelihood": "poisson")"), "known are bernoulli, gaussian"},
+        {with_keys(input + latent + R"(, "likelihood": "poison")"), "known are bernoulli, continuous_bernoulli, gaussian"},
+        {with_keys(input + latent + R"(, "likelihood": "laplace", "sigma": "per_pixel")"), "or \"learned\", not"},
+        {with_keys(input + latent + R"(, "likelihood": "poisson", "sigma": 1)"), "poisson likelihood has no \"sigma\""},
+        {with_keys(input + latent + R"(, "likelihood": "categorical")"), "categorical likelihood needs \"classes\""},
+        {with_keys(input + latent + R"(, "likelihood": "categorical", "classes": 1)"), "\"classes\" is 1"},
+        {with_keys(input + latent + R"(, "likelihood": "categorical", "classes": 3)"), "3 parameters for each number"},
+        {with_keys(input + latent + R"(, "likelihood": "multinomial", "components": 3)"), "has no \"components\""},
+        {with_keys(input + latent + R"(, "likelihood": "discretised_logistic", "components": 65)"), "\"components\" is 65"},
+        {with_keys(input + latent + R"(, "classes": 4)"), "bernoulli likelihood has no \"classes\""},
+        {R"({"input": [2], "latent": 1, "likelihood": "categorical", "classes": 3, "output_bias": "data_mean", "encoder": [],
+            "decoder": [{"type": "linear", "out": 6}]})", "has no parameter that says the mean"},
         {with_keys(input + latent + R"(, "sigma": 1)"), "bernoulli likelihood has no \"sigma\""},
         {with_keys(input + latent + R"(, "likelihood": "gaussian", "sigma": 0)"), "\"sigma\" is 0"},
-        {with_keys(input + latent + R"(, "likelihood": "gaussian", "sigma": "free")"), "not \"free\""},
+        {with_keys(input + latent + R"(, "likelihood": "gaussian", "sigma": "free")"), "or \"per_pixel\", not \"free\""},
         {with_keys(input + latent + R"(, "name": 7)"), "must be a string"},
         {with_keys(input + latent + R"(, "name": )" + deep), "nested deeper"},
         {with_keys(input + latent + R"(, "name": [")" + std::string(5000, 'x') + "\"]"), "must be a string"},

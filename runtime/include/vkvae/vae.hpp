@@ -35,6 +35,10 @@ struct ModelConfig {
     std::string likelihood;                      // a row of the table in vae/likelihood.cpp
     float sigma = 1;                             // of a gaussian likelihood; its start value if learned
     bool learned_sigma = false;
+    bool pixel_sigma = false;                    // "sigma": "per_pixel", of the decoder's making
+    int64_t classes = 0;                         // of a categorical likelihood
+    int64_t components = 1;                      // of a mixture
+    int64_t parameters = 1;                      // that p(x|z) has for each element: the decoder makes pixels() of each
     bool he_init = false; // "init": "he" (He et al. 2015) before relu, leaky_relu, elu, silu and gelu; else PyTorch's
     bool output_at_mean = false; // "output_bias": "data_mean", see initialise()
     std::vector<Layer> encoder, decoder;
@@ -118,19 +122,27 @@ class Parameters {
 
 // ---- the VAE: vae/vae.cpp, vae/posterior.cpp, vae/prior.cpp, vae/likelihood.cpp ------------------------------------
 
+// What the elements of x may be. Counts and tokens are f32 numbers as they are, never bytes, which stand for 1/255.
+enum class Elements { unit, levels, real, counts, tokens }; // [0,1]; k/255; any; 0, 1, 2, ...; 0 ... classes - 1
+
 // p(x|z). A row of a table: adding a likelihood is one row, its shader and its test.
 struct Likelihood {
     const char* name;
-    bool has_sigma;
-    // -scale log p(x|z) in parts of each sample: x, prediction (N, pixels) -> (N, C).
+    const char* keys; // of the model's JSON, space-separated; a trailing ! marks a required one
+    Elements elements;
+    int64_t (*parameters)(const ModelConfig& config); // P for each element of x
+    // -scale log p(x|z) in parts of each sample: x (N, pixels), prediction (N, pixels P) -> (N, C).
     Tensor (*nll)(Graph& g, Tensor x, Tensor prediction, Tensor log_sigma, float scale);
-    // The mean of p(x|z) in the data's range.
-    Tensor (*mean)(Graph& g, Tensor prediction);
-    // Its inverse: the prediction that has this mean, finite for all of the data's range.
+    // The mean of p(x|z) in the data's range, or what stands for it: (N, pixels P) -> (N, pixels).
+    Tensor (*mean)(Graph& g, Tensor prediction, int64_t parameters);
+    // Its inverse: the first parameter for this mean where the others are 0, finite for all of the data's range. None: there
+    // is no such parameter.
     double (*prediction_of)(double mean);
 };
 std::span<const Likelihood> likelihoods();
 const Likelihood& find_likelihood(const std::string& name); // errors: Status::data
+// Whether the model takes integers as they are, and not bytes as shades from 0 to 1.
+bool takes_integers(const ModelConfig& model);
 
 // p(z). sample() is what decoders are fed with.
 struct Prior {
@@ -151,7 +163,7 @@ struct Elbo {
     Tensor loss, nll, kl;    // (1): means over the batch; loss = nll + beta kl
     Tensor kl_dims;          // (D): the parts of kl
     Tensor moments;          // (N, 2 D): of q(z|x), mu and after it logvar
-    Tensor z, prediction;    // (N, D), (N, pixels)
+    Tensor z, prediction;    // (N, D), (N, pixels P)
 };
 
 class Vae {
@@ -165,7 +177,7 @@ class Vae {
     // Graph builders. x is (N, pixels), rows in (H, W, C) order.
     Weights add_weights(Graph& g, DType precision = DType::f32) const;
     Tensor encode(Graph& g, const Weights& w, Tensor x) const; // (N, 2 D): mu and after it logvar of q(z|x)
-    Tensor decode(Graph& g, const Weights& w, Tensor z) const; // (N, pixels): what the likelihood takes
+    Tensor decode(Graph& g, const Weights& w, Tensor z) const; // (N, pixels P): what the likelihood takes
     Tensor mean(Graph& g, Tensor prediction) const;            // of p(x|z), in [0,1] for images
     Tensor nll(Graph& g, const Weights& w, Tensor x, Tensor prediction, float scale) const; // (N)
     Tensor nll_parts(Graph& g, const Weights& w, Tensor x, Tensor prediction, float scale) const; // (N, C), see ops.hpp
@@ -191,7 +203,8 @@ struct DataView {
     int64_t width = 0;
     DType type = DType::u8;
     uint64_t row_bytes() const { return uint64_t(width) * (type == DType::u8 ? 1 : 4); }
-    // Errors: Status::data if there are no samples, or they are not what the model takes.
+    // Errors: Status::data if there are no samples, or they are not what the model takes: of another width, or with an
+    // element that its likelihood gives no probability.
     void check(const ModelConfig& model) const;
 };
 
