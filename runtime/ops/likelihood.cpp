@@ -2,11 +2,14 @@
 //
 //   bernoulli  nll = softplus(l) - x l                       dl = sigmoid(l) - x
 //   gaussian   nll = (x-m)^2 e^(-2s) / 2 + s + log(2 pi)/2   dm = (m-x) e^(-2s),  ds = 1 - (x-m)^2 e^(-2s)
+//   laplace    nll = |x-m| e^(-s) + s + log 2                dm = sign(m-x) e^(-s),  ds = 1 - |x-m| e^(-s)
 //
-// The gradient for the prediction p is factor (mean(p) - x), and so a Step, wherever the factor is known before anything
-// runs: the product that makes p ends with it, and the sums are nothing that the backward pass waits for.
+// Of the first two the gradient for the prediction p is factor (mean(p) - x), and so a Step, wherever the factor is known
+// before anything runs: the product that makes p ends with it, and the sums are nothing that the backward pass waits for.
+// Likelihoods that take more than this: likelihood_wide.cpp, multinomial.cpp.
 //
-// Kernels: shaders/elbo/bernoulli.comp, gaussian.comp on common/likelihood.glsl: a work item adds a chunk of a row.
+// Kernels: shaders/elbo/bernoulli.comp, gaussian.comp, laplace.comp on common/likelihood.glsl: a work item adds a chunk of
+// a row.
 #include "vkvae/ops.hpp"
 
 #include <algorithm>
@@ -23,7 +26,7 @@ struct Push {
 struct Inputs {
     const char* shader;
     Tensor x, p, log_sigma; // log_sigma is empty for likelihoods without a scale
-    Activation mean;        // of p
+    std::optional<Activation> mean; // of p, if the gradient is its distance from x
     Push push;
 };
 
@@ -53,9 +56,9 @@ Tensor prediction_gradient(Graph& g, Inputs in, Tensor dy) {
     if (part_factors)
         reads.push_back(part_factors);
     Step step;
-    if (one_number && log_sigma)
+    if (one_number && log_sigma && in.mean)
         step = {.kind = Step::residual,
-                .function = uint32_t(in.mean),
+                .function = uint32_t(*in.mean),
                 .factor = in.push.scale * std::exp(-2 * *log_sigma),
                 .operand = in.x};
     g.add({.op = "likelihood_gradient",
@@ -117,6 +120,10 @@ Tensor bernoulli_nll(Graph& g, Tensor x, Tensor logits, float scale) {
 
 Tensor gaussian_nll(Graph& g, Tensor x, Tensor mean, Tensor log_sigma, float scale) {
     return likelihood(g, {"gaussian", x, mean, log_sigma, Activation::none, {}}, scale);
+}
+
+Tensor laplace_nll(Graph& g, Tensor x, Tensor median, Tensor log_scale, float scale) {
+    return likelihood(g, {"laplace", x, median, log_scale, {}, {}}, scale);
 }
 
 } // namespace vkvae

@@ -31,8 +31,8 @@ ElboPass build_elbo_pass(Device& device, const Vae& vae, const EvaluateOptions& 
     p.indices = g.input({1, o.batch}, "indices", DType::u32);
     p.w = vae.add_weights(g);
     p.x = gather(g, p.data, p.indices, o.binarize);
-    if (vae.config().classes > 0)
-        p.y = g.input({o.batch, vae.config().classes}, "y");
+    if (vae.config().label_classes > 0)
+        p.y = g.input({o.batch, vae.config().label_classes}, "y");
     p.moments = vae.encode(g, p.w, p.x, p.y);
     Tensor mu = slice(g, p.moments, 1, 0, vae.config().latent);
     Vae::Inference drawn = one_level(vae) ? vae.infer_from(g, p.w, p.moments, p.y, {})
@@ -60,8 +60,8 @@ ImportancePass build_importance_pass(Device& device, const Vae& vae, const Evalu
     p.w = vae.add_weights(g);
     p.x = g.input({o.batch, vae.config().pixels()}, "x");
     p.ring = g.input({kDrawsPerSubmit, o.batch}, "log weights");
-    if (vae.config().classes > 0)
-        p.y = g.input({o.batch, vae.config().classes}, "y");
+    if (vae.config().label_classes > 0)
+        p.y = g.input({o.batch, vae.config().label_classes}, "y");
     if (one_level(vae))
         p.moments = g.input({o.batch, 2 * vae.config().latent}, "moments");
     Vae::Inference drawn = p.moments ? vae.infer_from(g, p.w, p.moments, p.y, {.kl = KlEstimate::sampled})
@@ -230,7 +230,7 @@ Evaluation evaluate(Device& device, const Vae& vae, const Parameters& parameters
         if (elbo.y) {
             std::vector<uint8_t> labels(size_t(o.batch), 0);
             std::copy_n(data.labels.begin() + first, valid, labels.begin());
-            elbo.plan->write(elbo.y, std::span<const float>(one_hot(labels, vae.config().classes)));
+            elbo.plan->write(elbo.y, std::span<const float>(one_hot(labels, vae.config().label_classes)));
         }
         elbo.plan->run(params);
         BatchValues values = read_batch(elbo);

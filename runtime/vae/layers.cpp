@@ -61,11 +61,28 @@ Conv2d conv_options(const Layer& layer) {
     return {layer.stride, layer.padding[0], layer.padding[1], layer.padding[2], layer.padding[3]};
 }
 
-Flow build_conv2d(Scope& scope, const Layer& layer, const Flow& flow, const Shape&) {
+// conv1d and conv_transpose1d: of signals (N, 1, L, C), whose kernels have the height 1.
+bool is_1d(const Layer& layer) { return layer.type == "conv1d" || layer.type == "conv_transpose1d"; }
+
+// The kernel's height; PyTorch's shape of a weight without it.
+int64_t kernel_height(Scope& scope, const Layer& layer, const Flow& flow) {
     require_image(scope, flow);
-    int64_t c = scope.graph.dim(flow.x, 3), k = layer.kernel, fan_in = c * k * k;
-    Shape disk = {layer.out, c, k, k};
-    Tensor w = scope.parameter("weight", {k, k, c, layer.out}, disk, disk, {2, 3, 1, 0}, fan_in);
+    require(!is_1d(layer) || scope.graph.dim(flow.x, 1) == 1, "it takes signals (N, 1, L, C), but gets ",
+            to_text(scope.graph.shape(flow.x)), "; let an input be [L], or [1, L, C], or put a reshape before it");
+    return is_1d(layer) ? 1 : layer.kernel;
+}
+Shape disk_of(const Layer& layer, int64_t first, int64_t second) {
+    Shape disk = {first, second, layer.kernel};
+    if (!is_1d(layer))
+        disk.push_back(layer.kernel);
+    return disk;
+}
+
+Flow build_conv2d(Scope& scope, const Layer& layer, const Flow& flow, const Shape&) {
+    int64_t kh = kernel_height(scope, layer, flow), c = scope.graph.dim(flow.x, 3), k = layer.kernel;
+    int64_t fan_in = c * kh * k;
+    Tensor w = scope.parameter("weight", {kh, k, c, layer.out}, disk_of(layer, layer.out, c), {layer.out, c, kh, k},
+                               {2, 3, 1, 0}, fan_in);
     if (flow.doubled && scope.definitions)
         scope.definitions->back().narrow = false; // it is folded first, in f32
     Tensor b = layer.bias ? feature_vector(scope, "bias", layer.out, {}, fan_in, 0) : Tensor{};
@@ -75,14 +92,27 @@ Flow build_conv2d(Scope& scope, const Layer& layer, const Flow& flow, const Shap
 }
 
 Flow build_conv_transpose2d(Scope& scope, const Layer& layer, const Flow& flow, const Shape&) {
-    require_image(scope, flow);
     // PyTorch stores (in, out, KH, KW) and takes out KH KW for the fan-in.
-    int64_t c = scope.graph.dim(flow.x, 3), k = layer.kernel, fan_in = layer.out * k * k;
-    Shape disk = {c, layer.out, k, k};
-    Tensor w = scope.parameter("weight", {k, k, layer.out, c}, disk, disk, {2, 3, 1, 0}, fan_in);
+    int64_t kh = kernel_height(scope, layer, flow), c = scope.graph.dim(flow.x, 3), k = layer.kernel;
+    int64_t fan_in = layer.out * kh * k;
+    Tensor w = scope.parameter("weight", {kh, k, layer.out, c}, disk_of(layer, c, layer.out), {c, layer.out, kh, k},
+                               {2, 3, 1, 0}, fan_in);
     Tensor b = layer.bias ? feature_vector(scope, "bias", layer.out, {}, fan_in, 0) : Tensor{};
     return {conv_transpose2d(scope.graph, flow.x, w, b, conv_options(layer), layer.output_padding, layer.activation),
             {}};
+}
+
+// A learned vector for each token, PyTorch's nn.Embedding: a product with unit vectors.
+Flow build_embedding(Scope& scope, const Layer& layer, const Flow& flow, const Shape&) {
+    require(scope.classes > 0, "it takes tokens, which only models with a categorical likelihood have");
+    require(scope.prefix == "encoder.layers.0." && is_image(scope, flow) && scope.graph.dim(flow.x, 3) == 1,
+            "it takes the tokens themselves, one at each place: let it be the encoder's first layer");
+    Shape table = {scope.classes, layer.out};
+    Tensor w = scope.parameter("weight", table, table, table, {0, 1}, 1); // about as large as PyTorch's normals
+    Shape s = scope.graph.shape(flow.x);
+    Tensor tokens = one_hot(scope.graph, reshape(scope.graph, flow.x, {s[0] * s[1] * s[2]}), scope.classes);
+    Tensor y = linear(scope.graph, tokens, w, {}, layer.activation);
+    return {reshape(scope.graph, y, {s[0], s[1], s[2], layer.out}), {}};
 }
 
 Flow build_group_norm(Scope& scope, const Layer& layer, const Flow& flow, const Shape&) {
@@ -134,9 +164,16 @@ Flow build_upsample(Scope& scope, const Layer& layer, const Flow& flow, const Sh
 
 int64_t stride_of(std::span<const Layer> layers) {
     int64_t stride = 1;
-    for (const Layer& layer : layers) // no further than a number that no convolution takes
-        stride = std::min<int64_t>(stride * (layer.type == "conv2d" ? layer.stride : stride_of(layer.layers)), 1 << 16);
+    for (const Layer& layer : layers) { // no further than a number that no convolution takes
+        bool strides = layer.type == "conv2d" || layer.type == "conv1d";
+        stride = std::min<int64_t>(stride * (strides ? layer.stride : stride_of(layer.layers)), 1 << 16);
+    }
     return stride;
+}
+
+bool has_1d(std::span<const Layer> layers) {
+    return std::any_of(layers.begin(), layers.end(),
+                       [](const Layer& layer) { return is_1d(layer) || has_1d(layer.layers); });
 }
 
 // What `from` is added as to `to`, which the layers made of it: itself, or where only the number of channels or features
@@ -155,7 +192,7 @@ Tensor build_shortcut(Scope& scope, std::span<const Layer> layers, const Flow& f
             to_text(x), ", a 1x1 convolution with their stride of ", stride,
             " does not; let them keep height and width, or divide them by their stride and round up");
     Layer projection;
-    projection.type = "conv2d";
+    projection.type = has_1d(layers) ? "conv1d" : "conv2d";
     projection.out = y[3];
     projection.kernel = 1;
     projection.stride = int(stride);
@@ -175,6 +212,9 @@ const LayerType kLayerTypes[] = {
     {"linear", "out! bias", build_linear},
     {"conv2d", "out! kernel! stride padding bias", build_conv2d},
     {"conv_transpose2d", "out! kernel! stride padding output_padding bias", build_conv_transpose2d},
+    {"conv1d", "out! kernel! stride padding bias", build_conv2d}, // of (1, L, C)
+    {"conv_transpose1d", "out! kernel! stride padding bias", build_conv_transpose2d},
+    {"embedding", "out!", build_embedding},
     {"group_norm", "groups! eps", build_group_norm},
     {"layer_norm", "eps", build_layer_norm},
     {"activation", "name!", build_activation},

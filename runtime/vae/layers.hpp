@@ -15,6 +15,7 @@ struct Vae::Scope {
     bool he_init = false;                          // of the definitions
     std::string prefix = {};                       // "encoder.layers.0."
     int64_t row = 0, column = 0; // of the parameters that are asked for next, see Parameter
+    int64_t classes = 0; // of the data, if they are tokens
 
     // The parameter of that name, in the shape that the kernel wants; the rest as in Parameter.
     Tensor parameter(const std::string& name, Shape shape, Shape disk_shape, Shape disk_view, std::vector<int> order,

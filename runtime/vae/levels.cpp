@@ -41,13 +41,13 @@ Flow join(Scope& scope, const Flow& a, const Flow& b, const char* what) {
 // With the labels y (N, classes): beside the features of a vector; as one more channel of a map, a plane of weights for
 // each class.
 Flow with_labels(Scope& scope, const ModelConfig& c, const Flow& flow, Tensor y, const std::string& name) {
-    if (c.classes == 0)
+    if (c.label_classes == 0)
         return flow;
     Graph& g = scope.graph;
     require(bool(y), "the model is conditional: it needs labels");
     Shape s = g.shape(flow.x);
-    require(g.shape(y) == Shape{s[0], c.classes}, "the labels are ", to_text(g.shape(y)), ", not ",
-            to_text({s[0], c.classes}));
+    require(g.shape(y) == Shape{s[0], c.label_classes}, "the labels are ", to_text(g.shape(y)), ", not ",
+            to_text({s[0], c.label_classes}));
     if (s.size() == 2 && flow.flattened.empty())
         return {concat(g, flow.x, y), {}};
     require(s.size() == 4, "labels meet a flatten, where the order of features is not known; put a linear layer before");
@@ -80,7 +80,7 @@ Moments as_rows(Graph& g, Tensor moments) {
 std::vector<Flow> bottom_up(Scope& scope, const ModelConfig& c, Tensor x, Tensor y) {
     Graph& g = scope.graph;
     Flow flow = {reshape(g, x, {g.dim(x, 0), c.height, c.width, c.channels}), {}};
-    if (c.classes > 0) {
+    if (c.label_classes > 0) {
         const std::vector<Layer>& first = c.levels[0].encoder;
         bool dense_first = !first.empty() && (first[0].type == "linear" || first[0].type == "flatten");
         if (dense_first && order_of({c.height, c.width, c.channels}).empty())
@@ -141,15 +141,19 @@ Tensor top_down(Scope& scope, const ModelConfig& c, const std::vector<Shape>& ma
             flow = with_labels(scope, c, flow, y, "decoder_labels");
         else
             flow = join(scope, flow, above, "what a decoder gets from its latents and from above");
-        Shape end = level == 0 ? Shape{c.height, c.width, c.channels} : Shape{};
+        Shape end = level == 0 ? Shape{c.height, c.width, c.channels * c.parameters} : Shape{};
         above = build_layers(scope, prefix + "decoder", c.levels[level].decoder, flow, end);
     }
-    Shape image = {c.height, c.width, c.channels}, s = g.shape(above.x), made(s.begin() + 1, s.end());
-    bool fits = s.size() == 4 ? made == image : s[1] == c.pixels();
-    require_data(fits, "the decoder makes ", to_text(made), " for each sample, the input is ", to_text(image));
+    Shape image = {c.height, c.width, c.channels * c.parameters}, s = g.shape(above.x), made(s.begin() + 1, s.end());
+    bool fits = s.size() == 4 ? made == image : s[1] == element_count(image);
+    require_data(fits, "the decoder makes ", to_text(made), " for each sample, the input is ",
+                 to_text({c.height, c.width, c.channels}),
+                 c.parameters == 1 ? ""
+                                   : concat_text(" and a ", c.likelihood, " likelihood has ", c.parameters,
+                                                 " parameters for each number of it: ", to_text(image)));
     require_data(s.size() == 4 || above.flattened == order_of(image), "the decoder makes ", to_text(made),
                  " numbers of unknown order: let it end in an image ", to_text(image), " or in a linear layer");
-    return reshape(g, above.x, {s[0], c.pixels()});
+    return reshape(g, above.x, {s[0], c.pixels() * c.parameters});
 }
 
 } // namespace vkvae

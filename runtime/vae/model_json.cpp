@@ -19,7 +19,8 @@ constexpr int kDeepestJson = 32;
 constexpr size_t kMostLayers = 256; // of encoder and decoder each, those inside of residual layers included
 constexpr int kDeepestLayer = 8;    // residual layers around it
 constexpr size_t kMostLevels = 64;
-constexpr int64_t kLargestSide = 8192, kMostChannels = 4096, kMostFeatures = 1 << 20, kMostLatents = 65536;
+constexpr int64_t kLargestSide = 8192, kMostChannels = 4096, kMostFeatures = 1 << 20, kMostLatents = 65536,
+                  kMostClasses = 65536;
 
 // A value for a message: one line of ASCII, not a megabyte of somebody's file.
 std::string shown(const Json& value) {
@@ -129,7 +130,10 @@ Layer parse_layer(const Json& object, const Place& place) {
         layer.stride = int(integer(object, "stride", 1, 64));
     if (has("output_padding"))
         layer.output_padding = int(integer(object, "output_padding", 0, 63));
-    if (has("padding"))
+    bool along_length = layer.type == "conv1d" || layer.type == "conv_transpose1d";
+    if (has("padding") && along_length)
+        layer.padding[1] = layer.padding[3] = int(integer(object, "padding", 0, 1024));
+    else if (has("padding"))
         layer.padding = paddings(object);
     if (has("groups"))
         layer.groups = int(integer(object, "groups", 1, kMostChannels));
@@ -169,19 +173,35 @@ std::vector<Layer> parse_stack(const Json& object, const char* key, const Place&
     return layers;
 }
 
+void parse_sigma(const Json& object, ModelConfig& config) {
+    const Json& sigma = object["sigma"];
+    if (!sigma.is_string()) {
+        config.sigma = float(number(object, "sigma", 1e-6, 1e6));
+        return;
+    }
+    bool gaussian = config.likelihood == "gaussian";
+    config.learned_sigma = sigma == "learned";
+    config.pixel_sigma = gaussian && sigma == "per_pixel";
+    require_data(config.learned_sigma || config.pixel_sigma, "\"sigma\" must be a number",
+                 gaussian ? ", \"learned\" or \"per_pixel\"" : " or \"learned\"", ", not ", shown(sigma));
+}
+
 void parse_likelihood(const Json& object, ModelConfig& config) {
     config.likelihood = object.contains("likelihood") ? word(object, "likelihood") : "bernoulli";
     const Likelihood& likelihood = find_likelihood(config.likelihood);
-    if (!object.contains("sigma"))
-        return;
-    require_data(likelihood.has_sigma, "a ", config.likelihood, " likelihood has no \"sigma\"");
-    if (object["sigma"].is_string()) {
-        require_data(object["sigma"] == "learned", "\"sigma\" must be a number or \"learned\", not ",
-                     shown(object["sigma"]));
-        config.learned_sigma = true;
-    } else {
-        config.sigma = float(number(object, "sigma", 1e-6, 1e6));
+    const std::string keys = likelihood.keys;
+    for (const char* key : {"sigma", "classes", "components"}) {
+        bool given = object.contains(key), taken = keys.starts_with(key);
+        require_data(taken || !given, "a ", config.likelihood, " likelihood has no \"", key, "\"");
+        require_data(given || keys != std::string(key) + "!", "a ", config.likelihood, " likelihood needs \"", key, "\"");
     }
+    if (object.contains("sigma"))
+        parse_sigma(object, config);
+    if (object.contains("classes"))
+        config.classes = integer(object, "classes", 2, kMostClasses);
+    if (object.contains("components"))
+        config.components = integer(object, "components", 1, 64);
+    config.parameters = likelihood.parameters(config);
 }
 
 // An object whose "type" says which other keys it takes: `keys`, where ! marks those that must be given.
@@ -242,7 +262,7 @@ void parse_prior(const Json& object, ModelConfig& config) {
     config.prior = type_of(given, "prior");
     check_typed(given, "the prior " + config.prior, find_prior(config.prior).keys);
     if (given.contains("components"))
-        config.components = integer(given, "components", 1, kMostComponents);
+        config.prior_components = integer(given, "components", 1, kMostComponents);
 }
 
 void parse_corruption(const Json& object, ModelConfig& config) {
@@ -265,7 +285,7 @@ void parse_condition(const Json& object, ModelConfig& config) {
     const Json& given = object["condition"];
     require_data(given.is_object() && given.contains("classes") && given.size() == 1,
                  "\"condition\" must be {\"classes\": N}, not ", shown(given));
-    config.classes = integer(given, "classes", 2, 256);
+    config.label_classes = integer(given, "classes", 2, 256);
 }
 
 // "levels", or "latent", "encoder" and "decoder" of a model with one.
@@ -307,9 +327,9 @@ void parse_levels(const Json& object, ModelConfig& config) {
 
 ModelConfig parse_object(const Json& object) {
     require_data(object.is_object(), "a model must be a JSON object");
-    const std::set<std::string> known = {"name",    "input",   "latent", "likelihood", "sigma",     "init",
-                                         "encoder", "decoder", "levels", "posterior",  "condition", "prior",
-                                         "objective", "corruption", "output_bias"};
+    const std::set<std::string> known = {"name",      "input",      "latent",      "likelihood", "sigma",     "classes",
+                                         "components", "init",      "encoder",     "decoder",    "levels",    "posterior",
+                                         "condition", "prior",      "objective",   "corruption", "output_bias"};
     for (const auto& [key, value] : object.items())
         require_data(known.count(key), "a model has no \"", key, "\"");
     require_data(object.contains("input"), "a model needs \"input\"");
@@ -342,7 +362,7 @@ ModelConfig parse_object(const Json& object) {
     parse_prior(object, config);
     parse_objective(object, config);
     check_objective(config);
-    require_data(config.prior == "standard_normal" || config.classes == 0, "the prior ", config.prior,
+    require_data(config.prior == "standard_normal" || config.label_classes == 0, "the prior ", config.prior,
                  " does not go with a condition: its pseudo-inputs have no labels");
     if (object.contains("output_bias")) {
         std::string start = word(object, "output_bias");

@@ -30,8 +30,8 @@ void define_prior(Vae::Scope& scope, const ModelConfig& c) {
     if (c.prior != "vamp")
         return;
     scope.prefix = "prior.";
-    scope.parameter("pseudo_inputs", {c.components, c.pixels()}, {c.components, c.channels, c.height, c.width},
-                    {c.components, c.channels, c.height, c.width}, {0, 2, 3, 1}, 0);
+    scope.parameter("pseudo_inputs", {c.prior_components, c.pixels()}, {c.prior_components, c.channels, c.height, c.width},
+                    {c.prior_components, c.channels, c.height, c.width}, {0, 2, 3, 1}, 0);
 }
 
 Tensor Vae::pseudo_inputs(Graph& g, const Weights& w) const {

@@ -21,7 +21,7 @@ struct Sampler::State {
         plan.bind(w.flat, parameters.buffer(), parameters.offset_bytes(Parameters::Region::weights));
     }
     Tensor add_labels(Graph& g) {
-        int64_t classes = vae.config().classes;
+        int64_t classes = vae.config().label_classes;
         return classes > 0 ? g.input({batch, classes}, "y") : Tensor{};
     }
     void build_encoder() {
@@ -87,9 +87,9 @@ void append(std::vector<float>& all, const std::vector<float>& batch, int64_t nu
 
 void check_labels(const ModelConfig& c, size_t numbers, int64_t width, std::span<const uint8_t> labels) {
     size_t n = numbers / size_t(width);
-    if (c.classes == 0 && !labels.empty())
+    if (c.label_classes == 0 && !labels.empty())
         fail(Status::usage, "the model is not conditional, it takes no labels");
-    if (c.classes > 0 && labels.size() != n)
+    if (c.label_classes > 0 && labels.size() != n)
         fail(Status::usage, "the model is conditional: it needs ", n, " labels, and got ", labels.size());
 }
 
@@ -153,7 +153,7 @@ std::vector<float> Sampler::decode(std::span<const float> z, std::span<const uin
     in_batches(z, c.latent, s.batch, "z", [&](const std::vector<float>& piece, int64_t first, int64_t count) {
         s.decoder->write(s.z, std::span<const float>(piece));
         if (s.z_labels)
-            write_labels(*s.decoder, s.z_labels, c.classes, s.batch, labels.subspan(size_t(first), size_t(count)));
+            write_labels(*s.decoder, s.z_labels, c.label_classes, s.batch, labels.subspan(size_t(first), size_t(count)));
         s.decoder->run();
         append(images, s.decoder->read(s.images), count * c.pixels());
     });
@@ -170,7 +170,7 @@ Sampler::Encoded Sampler::encode(std::span<const float> images, std::span<const 
     in_batches(images, c.pixels(), s.batch, "x", [&](const std::vector<float>& piece, int64_t first, int64_t count) {
         s.encoder->write(s.x, std::span<const float>(piece));
         if (s.x_labels)
-            write_labels(*s.encoder, s.x_labels, c.classes, s.batch, labels.subspan(size_t(first), size_t(count)));
+            write_labels(*s.encoder, s.x_labels, c.label_classes, s.batch, labels.subspan(size_t(first), size_t(count)));
         s.encoder->run();
         std::vector<float> moments = s.encoder->read(s.moments);
         for (int64_t i = 0; i < count; i++) {

@@ -25,7 +25,7 @@ void start_pseudo_inputs(Parameters& parameters, const ModelConfig& c, const Dat
             continue;
         std::vector<uint32_t> order = permutation(uint32_t(data.count), seed, 0);
         std::vector<float> values;
-        for (int64_t k = 0; k < c.components; k++)
+        for (int64_t k = 0; k < c.prior_components; k++)
             for (int64_t channel = 0; channel < c.channels; channel++) // on disk (K, C, H, W)
                 for (int64_t i = 0; i < c.height * c.width; i++) {
                     float x = number_at(data, order[size_t(k % data.count)], i * c.channels + channel);
@@ -60,14 +60,18 @@ void initialise(Parameters& parameters, const Vae& vae, const DataView& data, ui
     if (!c.output_at_mean)
         return;
     const Parameter& bias = parameters.list()[vae.output_bias()];
-    // A linear layer has a number for each pixel, on disk in (C, H, W) order if it has learnt that order.
-    std::vector<double> mean = means(data, bias.count());
-    std::vector<float> values(mean.size());
+    // A linear layer has numbers for each pixel, on disk in (C, H, W) order if it has learnt that order. The likelihood's
+    // parameters of an element are neighbours, of which the first says the mean.
+    const auto parameters_each = size_t(c.parameters);
+    std::vector<double> mean = means(data, bias.count() / c.parameters);
+    std::vector<float> values(mean.size() * parameters_each);
     const bool planes = bias.disk_view.size() == 3;
-    const auto pixels = size_t(c.height * c.width), channels = size_t(c.channels);
-    for (size_t i = 0; i < values.size(); i++)
-        values[i] =
-            float(find_likelihood(c.likelihood).prediction_of(mean[planes ? i % pixels * channels + i / pixels : i]));
+    const auto pixels = size_t(c.height * c.width), channels = size_t(c.channels) * parameters_each;
+    for (size_t i = 0; i < values.size(); i++) {
+        size_t at = planes ? i % pixels * channels + i / pixels : i;
+        if (at % parameters_each == 0)
+            values[i] = float(find_likelihood(c.likelihood).prediction_of(mean[at / parameters_each]));
+    }
     parameters.write(bias, values);
 }
 

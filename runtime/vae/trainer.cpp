@@ -11,8 +11,8 @@
 
 #include "ops/gemm.hpp"
 #include "ops/philox.hpp"
+#include "vae/likelihood.hpp"
 #include "vae/objective.hpp"
-#include "vkvae/vae.hpp"
 
 namespace vkvae {
 namespace {
@@ -43,8 +43,8 @@ TrainGraph build_graph(const Vae& vae, const TrainOptions& o, int64_t rows, DTyp
     if (o.precision == DType::f16)
         t.loss_scale = g.input({3}, "loss scale");
     Tensor x = gather(g, t.data, t.indices, o.binarize), y;
-    if (config.classes > 0) {
-        t.labels = g.input({rows, config.classes}, "labels", DType::u8);
+    if (config.label_classes > 0) {
+        t.labels = g.input({rows, config.label_classes}, "labels", DType::u8);
         y = gather(g, t.labels, t.indices);
     }
     Elbo e = vae.elbo(g, w, x, {}, y);
@@ -134,13 +134,14 @@ void DataView::check(const ModelConfig& model) const {
     require_data((type == DType::u8 || type == DType::f32) && count <= std::numeric_limits<uint32_t>::max() &&
                      bytes.size() / row_bytes() == uint64_t(count),
                  "the data claim to be ", count, " samples of ", row_bytes(), " bytes, but have ", bytes.size());
-    if (model.classes == 0)
+    check_elements(*this, model);
+    if (model.label_classes == 0)
         return;
     require_data(labels.size() == size_t(count), "the model is conditional: it needs a label for each of the ", count,
                  " samples, the data have ", labels.size());
     for (size_t i = 0; i < labels.size(); i++)
-        require_data(labels[i] < model.classes, "sample ", i, " has the label ", int(labels[i]), ", the model has ",
-                     model.classes, " classes, from 0 to ", model.classes - 1);
+        require_data(labels[i] < model.label_classes, "sample ", i, " has the label ", int(labels[i]),
+                     ", the model has ", model.label_classes, " classes, from 0 to ", model.label_classes - 1);
 }
 
 DType mixed_precision(const Caps& caps) {
@@ -207,7 +208,7 @@ Trainer::Trainer(Device& device, const Vae& vae, Parameters& parameters, const D
     s.data_buffer = Buffer(device, data_bytes, s.place.resident ? Memory::device : Memory::upload, "data set");
     if (s.place.resident)
         device.upload(s.data_buffer, 0, data.bytes);
-    if (int64_t classes = vae.config().classes) {
+    if (int64_t classes = vae.config().label_classes) {
         s.one_hot.resize(size_t(data.count * classes));
         for (int64_t i = 0; i < data.count; i++)
             s.one_hot[size_t(i * classes) + data.labels[size_t(i)]] = std::byte{255};
@@ -300,7 +301,7 @@ StepParams Trainer::State::params_of(int64_t s) const {
 
 void Trainer::State::fill_window(int which, int64_t from, int64_t count) {
     uint64_t bytes = data.row_bytes(), first = uint64_t(which) * uint64_t(place.rows / 2);
-    uint64_t classes = uint64_t(vae.config().classes);
+    uint64_t classes = uint64_t(vae.config().label_classes);
     for (int64_t i = 0; i < count * options.batch; i++) {
         uint64_t sample = sample_at(from * options.batch + i), to = first + uint64_t(i);
         std::memcpy(data_buffer.mapped + to * bytes, data.bytes.data() + sample * bytes, bytes);
@@ -459,7 +460,7 @@ TrainMemory train_memory(Device& device, const Vae& vae, const TrainOptions& opt
     memory.live = plan.memory().live;
     auto whole_words = [](uint64_t bytes) { return (bytes + 3) / 4 * 4; }; // as a Buffer is
     memory.data = whole_words(uint64_t(place.rows) * row_bytes) +
-                  whole_words(uint64_t(place.rows) * uint64_t(vae.config().classes));
+                  whole_words(uint64_t(place.rows) * uint64_t(vae.config().label_classes));
     memory.rings = plan.memory().rings + (plan.memory().external - bound) + train.graph.info(train.indices).bytes() +
                    train.graph.info(train.ring).bytes();
     memory.dispatches = plan.dispatch_count();

@@ -22,8 +22,8 @@ Vae::Vae(ModelConfig config) : config_(std::move(config)) {
     // A dry run: checks every shape and collects the parameters. The config is untrusted: errors are its fault.
     try {
         Graph g;
-        Scope scope = {.graph = g, .definitions = &definitions_, .he_init = config_.he_init};
-        Tensor y = config_.classes > 0 ? g.input({1, config_.classes}, "y") : Tensor{};
+        Scope scope = {.graph = g, .definitions = &definitions_, .he_init = config_.he_init, .classes = config_.classes};
+        Tensor y = config_.label_classes > 0 ? g.input({1, config_.label_classes}, "y") : Tensor{};
         std::vector<Flow> features = bottom_up(scope, config_, g.input({1, config_.pixels()}, "x"), y);
         for (size_t i = 0; i < features.size(); i++) {
             Shape s = g.shape(features[i].x);
@@ -47,6 +47,8 @@ Vae::Vae(ModelConfig config) : config_(std::move(config)) {
 }
 
 size_t Vae::output_bias() const {
+    require_data(find_likelihood(config_.likelihood).prediction_of, "\"output_bias\" is \"data_mean\", but a ",
+                 config_.likelihood, " likelihood has no parameter that says the mean");
     const std::vector<Layer>& decoder = config_.levels[0].decoder;
     std::string prefix = config_.levels.size() > 1 ? "levels.0." : "";
     for (size_t i = decoder.size(); i-- > 0;) {
@@ -55,7 +57,7 @@ size_t Vae::output_bias() const {
             break;
         if (layer.type == "reshape" || layer.type == "flatten")
             continue;
-        if (layer.type == "linear" || layer.type == "conv2d" || layer.type == "conv_transpose2d")
+        if (layer.type == "linear" || layer.type.starts_with("conv"))
             for (size_t k = 0; k < definitions_.size(); k++)
                 if (definitions_[k].name == concat_text(prefix, "decoder.layers.", i, ".bias"))
                     return k;
@@ -76,7 +78,7 @@ Weights Vae::add_weights(Graph& g, DType precision) const {
 }
 
 Vae::Scope Vae::scope(Graph& g, const Weights& w) const {
-    return {.graph = g, .weights = &w, .known = &definitions_};
+    return {.graph = g, .weights = &w, .known = &definitions_, .classes = config_.classes};
 }
 
 namespace {
@@ -182,14 +184,16 @@ Vae::Inference Vae::infer_from(Graph& g, const Weights& w, Tensor moments, Tenso
 
 int64_t Vae::kl_columns() const { return find_prior(config_.prior).nll ? 1 : config_.latent; }
 
-Tensor Vae::mean(Graph& g, Tensor prediction) const { return find_likelihood(config_.likelihood).mean(g, prediction); }
+Tensor Vae::mean(Graph& g, Tensor prediction) const {
+    return find_likelihood(config_.likelihood).mean(g, prediction, config_.parameters);
+}
 
 Tensor Vae::nll_parts(Graph& g, const Weights& w, Tensor x, Tensor prediction, float factor) const {
     const Likelihood& likelihood = find_likelihood(config_.likelihood);
     Tensor log_sigma;
     if (config_.learned_sigma)
         log_sigma = scope(g, w).parameter("likelihood.log_sigma", {1}, {1}, {1}, {0}, 0);
-    else if (likelihood.has_sigma)
+    else if (std::string(likelihood.keys) == "sigma" && !config_.pixel_sigma)
         log_sigma = g.constant(std::log(config_.sigma), {1});
     return likelihood.nll(g, x, prediction, log_sigma, factor);
 }

@@ -391,6 +391,87 @@ TEST_CASE("rows of numbers stay flat unless the model's size makes them images")
     CHECK(images.height == 2);
 }
 
+TEST_CASE("signals of several channels may hold any numbers") {
+    const TempFolder folder;
+    const fs::path path = folder.path / "signals.npy";
+    const std::int64_t shape[] = {3, 4};
+    write_npy(path, shape, std::vector<float>{-5, 2, 3, 4, 0, 1, 0, 1, 9, 9, 9, 9});
+    const Dataset signals = load_dataset({.source = path_text(path), .height = 1, .width = 2, .channels = 2});
+    CHECK(signals.channels == 2);
+    CHECK(value(signals, 0) == -5);
+}
+
+TEST_CASE("as integers, data are the numbers that they are") {
+    const TempFolder folder;
+    const auto load = [&](int height, int width) {
+        return load_dataset(
+            {.source = path_text(folder.path / "x.npy"), .height = height, .width = width, .integers = true});
+    };
+    const std::string bytes("\0\1\2\3\4\5\6\7", 8), wide("\0\0\1\0\2\0\3\1\4\0\5\0\6\0\7\0", 16);
+    for (const char* shape : {"2, 4", "2, 2, 2", "2, 1, 2, 2"}) { // the second sample is the test split
+        for (const auto& [type, data, last] : {std::tuple{"|u1", bytes, 3.0f}, {"<i2", wide, 259.0f}, {"<u2", wide, 259.0f}}) {
+            write_npy_bytes(folder.path / "x.npy", type, shape, data);
+            for (const Dataset& dataset : {load(1, 4), load(2, 2)}) {
+                CHECK(dataset.count == 1);
+                CHECK(dataset.type == PixelType::f32);
+                for (std::size_t i = 0; i < 4; ++i)
+                    CHECK(value(dataset, i) == (i < 3 ? static_cast<float>(i) : last));
+            }
+        }
+    }
+    CHECK(outcome_of([&] { load(1, 5); }).says("have 4"));
+    CHECK(load_outcome({.source = path_text(folder.path / "x.npy")}).says("counts or tokens"));
+    write_npy_bytes(folder.path / "x.npy", "|b1", "2, 1", std::string("\1\0", 2));
+    CHECK(value(load(1, 1), 0) == 1);
+    const Dataset pictures = load_dataset({.source = "sprites:2", .integers = true});
+    const Dataset shades = load_dataset({.source = "sprites:2"});
+    REQUIRE(pictures.pixels.size() == 4 * shades.pixels.size());
+    std::size_t different = 0;
+    for (std::size_t i = 0; i < shades.pixels.size(); ++i)
+        different += value(pictures, i) != static_cast<float>(pixel(shades, i)) ? 1 : 0;
+    CHECK(different == 0);
+}
+
+TEST_CASE("tables are what they say, the same for every seed, and their splits differ") {
+    struct Known {
+        const char* name;
+        int width;
+        float most;
+        bool labels;
+    };
+    for (const Known& known : {Known{"genes", 48, 1000, true}, {"baskets", 60, 29, true}, {"sentences", 20, 26, false}}) {
+        const std::string name = known.name;
+        const Dataset train = load_dataset({.source = name + ":64"}), test = load_dataset({.source = name + ":64", .split = "test"});
+        CHECK(train.count == 64);
+        CHECK(test.count == 8);
+        CHECK(train.width == known.width);
+        CHECK(train.flat);
+        CHECK(train.labels.size() == (known.labels ? 64u : 0u));
+        CHECK(load_dataset({.source = name + ":64", .seed = 7}).fingerprint == train.fingerprint);
+        CHECK(std::memcmp(train.pixels.data(), test.pixels.data(), test.pixels.size()) != 0);
+        const Dataset more = load_dataset({.source = name});
+        CHECK(more.count == 4096);
+        CHECK(std::memcmp(more.pixels.data(), train.pixels.data(), train.pixels.size()) == 0);
+        for (std::int64_t row = 0; row < more.count; ++row) {
+            float total = 0;
+            for (int i = 0; i < known.width; ++i) {
+                const float x = value(more, std::size_t(row * known.width + i));
+                REQUIRE((x >= 0 && x <= known.most && x == std::floor(x)));
+                total += x;
+            }
+            if (name == "baskets")
+                REQUIRE((total >= 10 && total <= 29));
+        }
+        CHECK(load_outcome({.source = name + ":0"}).says("must be 1 to 1000000"));
+        CHECK(load_outcome({.source = name + ":x"}).says("must be 1 to 1000000"));
+    }
+    std::string text;
+    const Dataset sentences = load_dataset({.source = "sentences"});
+    for (std::size_t i = 0; i < 20; ++i)
+        text += value(sentences, i) == 0 ? ' ' : static_cast<char>('a' + int(value(sentences, i)) - 1);
+    CHECK(text.find(" the ") != std::string::npos);
+}
+
 TEST_CASE("doubles become floats") {
     const TempFolder folder;
     const double values[] = {0.1, 0.2, 0.3, 0.4};

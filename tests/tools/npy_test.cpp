@@ -99,7 +99,8 @@ TEST_CASE("arrays that lie or that we do not support are refused with the reason
     CHECK(refused(header("<f4", "2"), "1234567", "truncated"));
     CHECK(refused(header("<f4", "2"), "123456789", "the header claims 8"));
     CHECK(refused(header(">f4", "1"), "1234", "'>f4' is not supported"));
-    CHECK(refused(header("<i8", "1"), "12345678", "astype"));
+    CHECK(refused(header(">i8", "1"), "12345678", "astype"));
+    CHECK(refused(header("<i8", "1"), "1234", "truncated"));
     CHECK(refused(header("|O", "1"), "1234", "pickle"));
     CHECK(refused("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,)}", "1234", "records"));
     CHECK(refused("{'descr': '<f4', 'fortran_order': True, 'shape': (1,)}", "1234", "ascontiguousarray"));
@@ -127,6 +128,21 @@ TEST_CASE("values that are not finite in 32 bits are refused") {
     CHECK(outcome_of([&] { npy_to_f32(array, "wide"); }).says("value 1 is 1e+300"));
     const NpyArray nan = parse_npy(npy_of(header("<f4", "1"), std::string("\x00\x00\xc0\x7f", 4)), "nan");
     CHECK(outcome_of([&] { npy_to_f32(nan, "nan"); }).says("not finite"));
+}
+
+TEST_CASE("integers of all widths and signs are the numbers that they are") {
+    const std::pair<const char*, double> types[] = {{"|i1", -2},     {"<i1", -2},     {"|u1", 254},    {"<u1", 254}, {"<i2", -2},
+                                                    {"<u2", 65534}, {"<i4", -2}, {"<i8", -2}};
+    for (const auto& [type, value] : types) {
+        const std::size_t bytes = static_cast<std::size_t>(type[2] - '0');
+        const std::string data = "\xfe" + std::string(bytes - 1, '\xff') + "\x07" + std::string(bytes - 1, '\0');
+        const NpyArray array = parse_npy(npy_of(header(type, "2"), data), type);
+        CHECK(npy_to_f32(array, type) == std::vector<float>{static_cast<float>(value), 7});
+    }
+    const NpyArray wide = parse_npy(npy_of(header("<u4", "2"), std::string("\0\0\0\x01\x01\0\0\x01", 8)), "wide");
+    CHECK(outcome_of([&] { npy_to_f32(wide, "wide"); }).says("value 1 is 1.67772e+07, an integer too large"));
+    const NpyArray least = parse_npy(npy_of(header("<i8", "1"), std::string(7, '\0') + '\x80'), "least");
+    CHECK(npy_to_f32(least, "least") == std::vector<float>{-9223372036854775808.0f});
 }
 
 TEST_CASE("IDX arrays are read raw and compressed") {

@@ -12,6 +12,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <cstring>
 #include <numeric>
 
 namespace vkvae {
@@ -28,6 +29,7 @@ struct Source {
 
 constexpr Source kSources[] = {
     {"'sprites' or 'sprites:N'", accepts_sprites, load_sprites},
+    {"'genes', 'baskets' or 'sentences', perhaps with ':N'", accepts_tables, load_tables},
     {"a .npy file", accepts_npy, load_npy},
     {"a folder with MNIST-style IDX files", accepts_idx, load_idx},
     {"a folder of PNG or JPEG images", accepts_images, load_images},
@@ -74,7 +76,19 @@ void shape_flat_rows(Dataset& dataset, const DatasetRequest& request) {
     dataset.height = request.height;
     dataset.width = request.width;
     dataset.channels = channels;
-    dataset.flat = false;
+    dataset.flat = request.height == 1 || request.integers; // else a picture, whose values are shades
+}
+
+// Bytes as the numbers that they are, not as shades.
+void bytes_to_numbers(Dataset& dataset) {
+    std::vector<std::byte> numbers(dataset.pixels.size() * sizeof(float));
+    for (std::size_t i = 0; i < dataset.pixels.size(); ++i) {
+        const float value = std::to_integer<int>(dataset.pixels[i]);
+        std::memcpy(numbers.data() + i * sizeof(float), &value, sizeof(float));
+    }
+    dataset.pixels = std::move(numbers);
+    dataset.type = PixelType::f32;
+    dataset.flat = true;
 }
 
 void check_values(const Dataset& dataset) {
@@ -232,6 +246,10 @@ Dataset load_labelled(const DatasetRequest& request) {
 
 } // namespace
 
+bool is_drawn(const std::string& source) {
+    return accepts_sprites(source) || accepts_tables(source);
+}
+
 Dataset load_dataset(const DatasetRequest& request) {
     check_request(request);
     Dataset dataset = load_labelled(request);
@@ -245,6 +263,8 @@ Dataset load_dataset(const DatasetRequest& request) {
         convert_images(dataset, {request.height > 0 ? request.height : dataset.height,
                                  request.width > 0 ? request.width : dataset.width,
                                  request.channels > 0 ? request.channels : dataset.channels});
+    if (request.integers && dataset.type == PixelType::u8)
+        bytes_to_numbers(dataset);
     dataset.fingerprint = fingerprint_of(dataset);
     return dataset;
 }

@@ -126,15 +126,23 @@ NpyHeader read_dictionary(std::string_view text, const std::string& name) {
     return header;
 }
 
+struct TypeName {
+    const char* text;
+    NpyType type;
+    std::size_t bytes;
+};
+constexpr TypeName kTypes[] = { // in the order of NpyType
+    {"|b1", NpyType::boolean, 1}, {"|u1", NpyType::u8, 1},  {"<f4", NpyType::f32, 4}, {"<f8", NpyType::f64, 8},
+    {"|i1", NpyType::i8, 1},      {"<i2", NpyType::i16, 2}, {"<i4", NpyType::i32, 4}, {"<i8", NpyType::i64, 8},
+    {"<u2", NpyType::u16, 2},     {"<u4", NpyType::u32, 4}, {"<u8", NpyType::u64, 8},
+};
+
 NpyType npy_type(std::string_view text, const std::string& name) {
-    if (text == "|u1" || text == "u1" || text == "<u1")
+    for (const TypeName& known : kTypes)
+        if (text == known.text || (known.bytes == 1 && text.size() == 3 && text[0] == '<' && text.substr(1) == known.text + 1))
+            return known.type;
+    if (text == "u1")
         return NpyType::u8;
-    if (text == "|b1")
-        return NpyType::boolean;
-    if (text == "<f4")
-        return NpyType::f32;
-    if (text == "<f8")
-        return NpyType::f64;
     require_data(text.find('O') == std::string_view::npos, name, ": Python objects (a pickle) are never read; save an ",
                  "array of numbers");
     std::string shown(text.substr(0, 16));
@@ -145,7 +153,18 @@ NpyType npy_type(std::string_view text, const std::string& name) {
 }
 
 std::size_t npy_type_bytes(NpyType type) {
-    return type == NpyType::f64 ? 8 : type == NpyType::f32 ? 4 : 1;
+    return kTypes[static_cast<std::size_t>(type)].bytes;
+}
+
+// A little-endian integer of `bytes` bytes.
+double integer_at(const std::byte* at, std::size_t bytes, bool is_signed) {
+    std::uint64_t value = 0;
+    for (std::size_t i = bytes; i-- > 0;)
+        value = value << 8 | std::to_integer<std::uint64_t>(at[i]);
+    if (!is_signed)
+        return static_cast<double>(value);
+    const std::uint64_t sign = std::uint64_t{1} << (8 * bytes - 1);
+    return static_cast<double>(static_cast<std::int64_t>((value ^ sign) - sign));
 }
 
 // Where the dictionary and the data begin.
@@ -199,7 +218,10 @@ std::vector<float> npy_to_f32(const NpyArray& array, const std::string& name) {
             std::memcpy(&narrow, array.data.data() + 4 * i, 4);
             value = narrow;
         } else {
-            value = std::to_integer<int>(array.data[i]);
+            const bool is_signed = array.type >= NpyType::i8 && array.type <= NpyType::i64;
+            value = integer_at(array.data.data() + item * i, item, is_signed);
+            require_data(static_cast<double>(static_cast<float>(value)) == value, name, ": value ", i, " is ", value,
+                         ", an integer too large for 32-bit floats");
         }
         require_data(std::abs(value) <= static_cast<double>(std::numeric_limits<float>::max()), name, ": value ", i,
                      " is ", value,

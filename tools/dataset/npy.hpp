@@ -10,7 +10,7 @@
 
 namespace vkvae {
 
-enum class NpyType { boolean, u8, f32, f64 };
+enum class NpyType { boolean, u8, f32, f64, i8, i16, i32, i64, u16, u32, u64 };
 
 struct NpyArray {
     NpyType type = NpyType::f32;
@@ -23,7 +23,8 @@ struct NpyArray {
 NpyArray parse_npy(std::vector<std::byte> bytes, const std::string& name);
 NpyArray read_npy(const std::filesystem::path& path);
 
-// The values as f32: u8 and bool as they are, f64 rounded. Error(data) when a value is not finite in f32.
+// The values as f32: integers and bool as they are, f64 rounded. Error(data) when a value is not finite in f32, or an
+// integer that f32 cannot hold.
 std::vector<float> npy_to_f32(const NpyArray& array, const std::string& name);
 
 // Writes f32 values of this shape (version 1.0, C order); atomic like write_file_atomic.

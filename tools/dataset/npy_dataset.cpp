@@ -42,7 +42,14 @@ void narrow_values(Dataset& dataset, NpyType type, const std::string& file) {
                  ": all pixels are 0 or 1 although uint8 pixels go to 255; save x * 255, or x as bool or float32");
 }
 
-std::vector<std::byte> doubles_to_floats(NpyArray array, const std::string& file) {
+std::size_t values_of(const NpyArray& array) {
+    std::size_t count = 1;
+    for (const std::int64_t size : array.shape)
+        count *= static_cast<std::size_t>(size);
+    return count;
+}
+
+std::vector<std::byte> as_floats(NpyArray array, const std::string& file) {
     const std::vector<float> values = npy_to_f32(array, file);
     array.data = {};
     const std::span<const std::byte> bytes = std::as_bytes(std::span(values));
@@ -96,9 +103,13 @@ Dataset load_npy(const DatasetRequest& request) {
 
     NpyArray array = read_npy(used);
     const NpyType type = array.type;
-    if (type == NpyType::f64) {
+    require_data(request.integers || type <= NpyType::f64, file, ": such integers are counts or tokens, for models with a ",
+                 "likelihood of those; for pictures save x.astype('uint8') for 0..255 or x.astype('float32') for 0..1");
+    if (request.integers && array.shape.size() > 2) // (N, ...) in the model's order: rows
+        array.shape = {array.shape[0], array.data.empty() ? 1 : std::int64_t(values_of(array)) / array.shape[0]};
+    if (type == NpyType::f64 || (request.integers && type != NpyType::f32)) {
         const std::vector<std::int64_t> shape = array.shape;
-        array = {.type = NpyType::f32, .shape = shape, .data = doubles_to_floats(std::move(array), file)};
+        array = {.type = NpyType::f32, .shape = shape, .data = as_floats(std::move(array), file)};
     }
     Dataset dataset;
     dataset.name = path_text(path.stem());
@@ -115,7 +126,8 @@ Dataset load_npy(const DatasetRequest& request) {
     for (std::int64_t& item : items)
         item += begin;
     keep_items(dataset, items);
-    narrow_values(dataset, type, file);
+    if (!request.integers)
+        narrow_values(dataset, type, file);
     return dataset;
 }
 

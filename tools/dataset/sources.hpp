@@ -12,10 +12,12 @@ namespace vkvae {
 // One file per source. accepts_* looks at names only, load_* may leave size, channels and flatness as the data have
 // them: load_dataset converts. Limits are applied by the source, the fingerprint by load_dataset.
 bool accepts_sprites(const std::string& source);
+bool accepts_tables(const std::string& source);
 bool accepts_npy(const std::string& source);
 bool accepts_idx(const std::string& source);
 bool accepts_images(const std::string& source);
 Dataset load_sprites(const DatasetRequest& request);
+Dataset load_tables(const DatasetRequest& request);
 Dataset load_npy(const DatasetRequest& request);
 Dataset load_idx(const DatasetRequest& request);
 Dataset load_images(const DatasetRequest& request);

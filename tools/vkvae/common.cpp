@@ -164,7 +164,8 @@ void add_label_choice(CLI::App& verb, DataOptions& data) {
 
 void add_data(CLI::App& verb, DataOptions& data, bool required, const char* default_split) {
     CLI::Option* source = verb.add_option(
-        "--data", data.source, "sprites, a directory with IDX files or images, or an .npy array");
+        "--data", data.source,
+        "sprites, genes, baskets, sentences, a directory with IDX files or images, or an .npy array");
     if (required)
         source->required();
     data.split = default_split;
@@ -208,7 +209,19 @@ Dataset load_data(const DataOptions& data, const ModelConfig& model, bool quiet,
     request.with_labels = data.with_labels;
     request.without_labels = data.without_labels;
     request.optional = optional;
+    const bool sized = model.pixels() > 0; // else the data's own size, and no likelihood
+    request.integers = sized && takes_integers(model);
+    if (request.integers && data.binarize != "none")
+        fail(Status::usage, "--binarize ", data.binarize, " is for pictures; a ", model.likelihood,
+             " likelihood takes integers");
     Dataset set = load_dataset(request);
+    if (sized && set.count > 0) {
+        try {
+            view_of(set).check(model);
+        } catch (const Error& error) {
+            fail(error.status(), set.name, ": ", error.what());
+        }
+    }
     if (!quiet)
         for (const std::string& reason : set.skipped)
             std::fprintf(stderr, "skipped %s\n", reason.c_str());
@@ -286,7 +299,8 @@ void check_folder(const fs::path& folder, const Common& common) {
 }
 
 bool can_be_png(const ModelConfig& model) {
-    return model.height > 1 && (model.channels == 1 || model.channels == 3 || model.channels == 4);
+    bool picture = model.height > 1 && (model.channels == 1 || model.channels == 3 || model.channels == 4);
+    return picture && !takes_integers(model);
 }
 
 void check_images(const fs::path& file, const ModelConfig& model, int64_t count) {

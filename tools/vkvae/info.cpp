@@ -26,7 +26,7 @@ void run_info(const InfoOptions& o) {
     TrainOptions train;
     train.batch = o.batch;
     train.precision = precision_on(*device, o.precision);
-    TrainMemory m = train_memory(*device, vae, train, o.count, DType::u8);
+    TrainMemory m = train_memory(*device, vae, train, o.count, takes_integers(config) ? DType::f32 : DType::u8);
     Json tensors = Json::array();
     for (const Parameter& p : parameters.list())
         tensors.push_back({{"name", p.name}, {"shape", p.disk_shape}});
@@ -124,7 +124,7 @@ void add_dataset(CLI::App& app) {
     auto o = std::make_shared<DatasetOptions>();
     CLI::App* verb = app.add_subcommand("dataset", "write what the tool sees of a data set as .npy");
     add_common(*verb, o->common);
-    verb->add_option("source", o->data.source, "sprites, a directory, or an .npy array")->required();
+    verb->add_option("source", o->data.source, "sprites, genes, baskets, sentences, a directory, or an .npy array")->required();
     o->out = "data.npy";
     verb->add_option("--out", o->out, "file to write")->capture_default_str();
     verb->add_option("--split", o->data.split, "train or test")

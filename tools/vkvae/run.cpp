@@ -141,8 +141,8 @@ void write_samples(Run& run, const fs::path& file) {
     Sampler sampler(*run.device, *run.vae, *run.parameters, kGrid * kGrid);
     std::vector<float> z = sampler.sample_latents(kGrid * kGrid, run.settings.train.seed);
     std::vector<uint8_t> labels; // one class after the other
-    for (int64_t i = 0; config.classes > 0 && i < kGrid * kGrid; i++)
-        labels.push_back(uint8_t(i % config.classes));
+    for (int64_t i = 0; config.label_classes > 0 && i < kGrid * kGrid; i++)
+        labels.push_back(uint8_t(i % config.label_classes));
     write_images(file, sampler.decode(z, labels), config, kGrid);
 }
 
@@ -189,7 +189,7 @@ void write_pictures(Run& run) {
     const Dataset& set = run.shown();
     Sampler sampler(*run.device, *run.vae, *run.parameters, kGrid * kGrid);
     auto labels = [&](int64_t count) { // of the first samples, if the model wants any
-        return std::span(set.labels).first(config.classes > 0 ? size_t(std::min(count, set.count)) : 0);
+        return std::span(set.labels).first(config.label_classes > 0 ? size_t(std::min(count, set.count)) : 0);
     };
     std::vector<float> images = first_images(set, 0, 2 * kGrid);
     write_images(run.dir / "reconstructions.png",

@@ -39,8 +39,7 @@ std::string with_latent(const std::string& model, int64_t latent) {
 
 // Resuming may happen in another directory.
 std::string absolute_source(const std::string& source) {
-    bool drawn = source == "sprites" || source.starts_with("sprites:");
-    return drawn || !fs::exists(source) ? source : fs::absolute(source).lexically_normal().string();
+    return is_drawn(source) || !fs::exists(source) ? source : fs::absolute(source).lexically_normal().string();
 }
 
 Json run_train(Options& o) {

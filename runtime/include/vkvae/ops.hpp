@@ -75,6 +75,9 @@ Tensor upsample2x_conv2d(Graph& g, Tensor x, Tensor w, Tensor bias, Activation a
 Tensor reshape(Graph& g, Tensor x, Shape shape); // the same bytes, nothing is copied
 Tensor concat(Graph& g, Tensor a, Tensor b, int axis = -1);
 Tensor slice(Graph& g, Tensor x, int axis, int64_t start, int64_t length);
+// Tokens 0 ... classes - 1 as unit vectors: (...) -> (..., classes); other numbers are zeros. Not differentiated.
+// ops/one_hot.cpp
+Tensor one_hot(Graph& g, Tensor x, int64_t classes);
 
 // ---- data: ops/gather.cpp ------------------------------------------------------------------------------------------
 
@@ -151,6 +154,25 @@ Tensor distance_to_capacity(Graph& g, Tensor x);
 Tensor bernoulli_nll(Graph& g, Tensor x, Tensor logits, float scale = 1);
 // -scale log N(x; mean, sigma^2): x, mean (N, D); log_sigma (1), constant or learned -> (N, C), as above.
 Tensor gaussian_nll(Graph& g, Tensor x, Tensor mean, Tensor log_sigma, float scale = 1);
+Tensor laplace_nll(Graph& g, Tensor x, Tensor median, Tensor log_scale, float scale = 1); // scale e^log_scale
+
+// ---- more likelihoods: ops/likelihood_wide.cpp, ops/multinomial.cpp ------------------------------------------------
+
+// Whose parameters p (N, D P) are P of each element, side by side: pictures have C P channels. x (N, D) -> (N, C), as above.
+enum class Wide : uint32_t {
+    continuous_bernoulli,  // P = 1: logits; x in [0,1]. Loaiza-Ganem and Cunningham 2019
+    poisson,               // P = 1: log rates; x = 0, 1, 2, ...
+    gaussian_pair,         // P = 2: mean, log standard deviation
+    negative_binomial,     // P = 2: log mean m, log dispersion: the variance is m + dispersion m^2; x = 0, 1, 2, ...
+    categorical,           // P logits of as many classes; x = 0 ... P - 1
+    discretised_logistic,  // P = 2: mean, log scale in 2 x - 1; x = 0, 1/255, ... 1. P = 3 K: K logits, means, log scales of
+                           // a mixture. Salimans et al. 2017
+};
+Tensor wide_nll(Graph& g, Wide likelihood, Tensor x, Tensor p, float scale = 1);
+// The mean of p(x|p); of the categorical the most probable class: p (N, D P) -> (N, D). Not differentiated.
+Tensor wide_mean(Graph& g, Wide likelihood, Tensor p, int64_t parameters);
+// -scale log p(x | total of the row, softmax(logits)): counts x and logits (N, D) -> (N, C), as above.
+Tensor multinomial_nll(Graph& g, Tensor x, Tensor logits, float scale = 1);
 
 struct ElboSums {
     Tensor nll, kl, loss; // (1): sum of the nll given, sum of kl_dims, nll + StepParams::beta kl

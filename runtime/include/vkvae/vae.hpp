@@ -56,15 +56,19 @@ struct ModelConfig {
     std::string likelihood;                      // a row of the table in vae/likelihood.cpp
     float sigma = 1;                             // of a gaussian likelihood; its start value if learned
     bool learned_sigma = false;
+    bool pixel_sigma = false;                    // "sigma": "per_pixel", of the decoder's making
+    int64_t classes = 0;                         // of a categorical likelihood
+    int64_t components = 1;                      // of a mixture
+    int64_t parameters = 1;                      // that p(x|z) has for each element: the decoder makes pixels() of each
     bool he_init = false; // "init": "he" (He et al. 2015) before relu, leaky_relu, elu, silu and gelu; else PyTorch's
     bool output_at_mean = false; // "output_bias": "data_mean", see initialise()
     std::vector<Level> levels;
     bool deterministic = false;            // "posterior": "none": z = mu, a plain autoencoder
-    int64_t classes = 0;                   // of the labels that encoder and decoder are given; 0: none
+    int64_t label_classes = 0;             // of the labels that encoder and decoder are given; 0: none
     Corruption corruption = Corruption::none; // of what the encoder sees in training
     float corruption_amount = 0;
     std::string prior = "standard_normal"; // a row of the table in vae/prior.cpp
-    int64_t components = 0;                // of the prior, if it has any
+    int64_t prior_components = 0;          // of the prior, if it has any
     ObjectiveConfig objective;
     std::string json; // as it was read, on one line: what checkpoints carry
     int64_t pixels() const { return height * width * channels; }
@@ -146,20 +150,28 @@ class Parameters {
 
 // ---- the VAE: vae/vae.cpp, levels.cpp, objective.cpp, prior.cpp, likelihood.cpp ------------------------------------
 
+// What the elements of x may be. Counts and tokens are f32 numbers as they are, never bytes, which stand for 1/255.
+enum class Elements { unit, levels, real, counts, tokens }; // [0,1]; k/255; any; 0, 1, 2, ...; 0 ... classes - 1
+
 // p(x|z). A row of a table: adding a likelihood is one row, its shader and its test.
 struct Likelihood {
     const char* name;
-    bool has_sigma;
-    // -scale log p(x|z) in parts of each sample: x, prediction (N, pixels) -> (N, C).
+    const char* keys; // of the model's JSON, space-separated; a trailing ! marks a required one
+    Elements elements;
+    int64_t (*parameters)(const ModelConfig& config); // P for each element of x
+    // -scale log p(x|z) in parts of each sample: x (N, pixels), prediction (N, pixels P) -> (N, C).
     Tensor (*nll)(Graph& g, Tensor x, Tensor prediction, Tensor log_sigma, float scale);
-    // The mean of p(x|z) in the data's range.
-    Tensor (*mean)(Graph& g, Tensor prediction);
-    // Its inverse: the prediction that has this mean, finite for all of the data's range.
+    // The mean of p(x|z) in the data's range, or what stands for it: (N, pixels P) -> (N, pixels).
+    Tensor (*mean)(Graph& g, Tensor prediction, int64_t parameters);
+    // Its inverse: the first parameter for this mean where the others are 0, finite for all of the data's range. None: there
+    // is no such parameter.
     double (*prediction_of)(double mean);
     bool density = false; // over the data's range, not the probability of a value: bits of bytes are 8 more
 };
 std::span<const Likelihood> likelihoods();
 const Likelihood& find_likelihood(const std::string& name); // errors: Status::data
+// Whether the model takes integers as they are, and not bytes as shades from 0 to 1.
+bool takes_integers(const ModelConfig& model);
 
 // p(z): what is added to log q(z|x) to become the KL term. A row of a table: adding a prior is one row and its test.
 struct Weights;
@@ -184,7 +196,7 @@ struct Elbo {
     Tensor loss, nll, kl;    // (1): means over the batch. Of the objective elbo: loss = nll + beta kl
     Tensor kl_dims;          // (kl_columns()): the parts of kl
     Tensor moments;          // (N, 2 D): of q(z|x), mu and after it logvar
-    Tensor z, prediction;    // (N K, D), (N K, pixels)
+    Tensor z, prediction;    // (N K, D), (N K, pixels P)
     std::vector<std::pair<std::string, Tensor>> extras; // (1) each: what else the objective is made of, see Vae::extras()
 };
 
@@ -196,7 +208,7 @@ class Vae {
     Parameters make_parameters() const { return Parameters(definitions_); }
     const std::vector<Parameter>& definitions() const { return definitions_; }
 
-    // Graph builders. x is (N, pixels), rows in (H, W, C) order. y: (N, classes), ones and zeros, of a conditional model.
+    // Graph builders. x is (N, pixels), rows in (H, W, C) order. y: (N, label_classes), ones and zeros, of a conditional model.
     //
     // z of a hierarchical model are the standardised latents of all levels, the top one first: what p(z) = N(0, I) is
     // the prior of, and the decoder turns into the levels' own. See vae/levels.cpp.
@@ -204,7 +216,7 @@ class Vae {
     // (N, 2 D): mu and after it logvar of q(z|x). Where levels depend on those above: on their means. A deterministic
     // encoder's logvar is -30.
     Tensor encode(Graph& g, const Weights& w, Tensor x, Tensor y = {}) const;
-    Tensor decode(Graph& g, const Weights& w, Tensor z, Tensor y = {}) const; // (N, pixels): what the likelihood takes
+    Tensor decode(Graph& g, const Weights& w, Tensor z, Tensor y = {}) const; // (N, pixels P): what the likelihood takes
     Tensor mean(Graph& g, Tensor prediction) const;            // of p(x|z), in [0,1] for images
     Tensor nll(Graph& g, const Weights& w, Tensor x, Tensor prediction, float scale) const; // (N)
     Tensor nll_parts(Graph& g, const Weights& w, Tensor x, Tensor prediction, float scale) const; // (N, C), see ops.hpp
@@ -213,7 +225,7 @@ class Vae {
         Tensor moments;    // (N, 2 D), or those of one level's draws each: empty if there are several levels
         Tensor z;          // (N K, D)
         Tensor kl;         // (N K, kl_columns())
-        Tensor prediction; // (N K, pixels)
+        Tensor prediction; // (N K, pixels P)
     };
     // x is what the encoder sees. eps (N K, D) is drawn inside unless given, which only a single level takes.
     Inference infer(Graph& g, const Weights& w, Tensor x, Tensor y, Tensor eps, RsampleOptions options) const;
@@ -252,7 +264,8 @@ struct DataView {
     DType type = DType::u8;
     std::span<const uint8_t> labels = {}; // (count): needed by conditional models alone
     uint64_t row_bytes() const { return uint64_t(width) * (type == DType::u8 ? 1 : 4); }
-    // Errors: Status::data if there are no samples, or they are not what the model takes.
+    // Errors: Status::data if there are no samples, or they are not what the model takes: of another width, or with an
+    // element that its likelihood gives no probability.
     void check(const ModelConfig& model) const;
 };
 
