@@ -7,7 +7,7 @@
 #include <cmath>
 #include <limits>
 
-#include "vkvae/vae.hpp"
+#include "vae/quantizer.hpp"
 
 namespace vkvae {
 namespace {
@@ -145,6 +145,8 @@ Evaluation evaluate(Device& device, const Vae& vae, const Parameters& parameters
     if (options.batch < 1 || options.importance_samples < 0)
         fail(Status::usage, "evaluation with a batch of ", options.batch, " and ", options.importance_samples,
              " importance samples");
+    if (vae.config().vq)
+        return evaluate_codes(device, vae, parameters, data, options);
     EvaluateOptions o = options;
     o.batch = std::min(o.batch, data.count);
     int64_t latent = vae.config().latent, pixels = vae.config().pixels();

@@ -182,13 +182,75 @@ void parse_likelihood(const Json& object, ModelConfig& config) {
     }
 }
 
+void check_part(const Json& object, const char* part, const char* type, const std::set<std::string>& known) {
+    for (const auto& [key, value] : object.items())
+        require_data(known.count(key), "a ", type, " ", part, " has no \"", key, "\"");
+}
+
+// {"type": "pixelcnn", ...}, the prior of codes.
+void parse_code_prior(const Json& object, VqConfig& vq) {
+    require_data(object.is_object() && object.contains("type") && word(object, "type") == "pixelcnn",
+                 "the \"prior\" of a vq posterior must be {\"type\": \"pixelcnn\", ...}, not ", shown(object));
+    check_part(object, "prior", "pixelcnn", {"type", "channels", "layers"});
+    vq.prior_channels = object.contains("channels") ? integer(object, "channels", 1, kMostChannels) : 64;
+    vq.prior_layers = object.contains("layers") ? integer(object, "layers", 0, kMostLayers) : 4;
+}
+
+// {"type": "vq", ...}
+VqConfig parse_vq(const Json& object) {
+    check_part(object, "posterior", "vq",
+               {"type", "codes", "dim", "commitment", "decay", "codebook", "residual", "restart"});
+    for (const char* key : {"codes", "dim"})
+        require_data(object.contains(key), "a vq posterior needs \"", key, "\"");
+    VqConfig vq;
+    vq.codes = integer(object, "codes", 2, 65536);
+    vq.dim = integer(object, "dim", 1, kMostChannels);
+    if (object.contains("residual"))
+        vq.levels = integer(object, "residual", 1, 32);
+    if (object.contains("commitment"))
+        vq.commitment = float(number(object, "commitment", 0, 1e6));
+    if (object.contains("restart"))
+        vq.restart = float(number(object, "restart", 0, 1));
+    if (object.contains("codebook")) {
+        std::string learned = word(object, "codebook");
+        require_data(learned == "ema" || learned == "gradient", "\"codebook\" is \"", learned,
+                     "\"; known are ema and gradient");
+        vq.average = learned == "ema";
+    }
+    if (object.contains("decay"))
+        vq.decay = float(number(object, "decay", 0, 1));
+    return vq;
+}
+
+// Whether the posterior is a vq one: then the model has no latent size of its own, and may have a prior of codes.
+void parse_posterior(const Json& object, ModelConfig& config) {
+    if (object.contains("posterior")) {
+        const Json& posterior = object["posterior"];
+        require_data(posterior.is_object() && posterior.contains("type"),
+                     "\"posterior\" must be an object with a \"type\", not ", shown(posterior));
+        std::string type = word(posterior, "type");
+        require_data(type == "vq", "unknown posterior '", type, "'; known is vq, and gaussian without \"posterior\"");
+        config.vq = parse_vq(posterior);
+    }
+    if (object.contains("prior")) {
+        require_data(bool(config.vq), "only a vq posterior has a \"prior\"");
+        parse_code_prior(object["prior"], config.vq);
+    }
+    require_data(!config.vq || !object.contains("latent"), "a vq posterior has no \"latent\": how large its map is is up to "
+                                                           "the encoder, and \"dim\" is in the posterior");
+    require_data(config.vq || object.contains("latent"), "a model needs \"latent\"");
+    if (!config.vq)
+        config.latent = integer(object, "latent", 1, kMostLatents);
+}
+
 ModelConfig parse_object(const Json& object) {
     require_data(object.is_object(), "a model must be a JSON object");
     const std::set<std::string> known = {"name", "input",       "latent",  "likelihood", "sigma",
-                                         "init", "output_bias", "encoder", "decoder"};
+                                         "init", "output_bias", "encoder", "decoder",    "posterior",
+                                         "prior"};
     for (const auto& [key, value] : object.items())
         require_data(known.count(key), "a model has no \"", key, "\"");
-    for (const char* key : {"input", "latent", "encoder", "decoder"})
+    for (const char* key : {"input", "encoder", "decoder"})
         require_data(object.contains(key), "a model needs \"", key, "\"");
     ModelConfig config;
     config.name = object.contains("name") ? word(object, "name") : "model";
@@ -201,7 +263,7 @@ ModelConfig parse_object(const Json& object) {
                                        config.channels <= kMostChannels),
                  "\"input\" ", to_text(input), " is too large: ", kLargestSide, " a side, ", kMostChannels,
                  " channels are allowed");
-    config.latent = integer(object, "latent", 1, kMostLatents);
+    parse_posterior(object, config);
     parse_likelihood(object, config);
     if (object.contains("init")) {
         std::string init = word(object, "init");

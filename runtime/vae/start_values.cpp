@@ -1,5 +1,5 @@
 // Start values of a training. The random ones are drawn by Parameters; here is what depends on the data.
-#include "vkvae/vae.hpp"
+#include "vae/quantizer.hpp"
 
 #include <cstring>
 
@@ -32,6 +32,8 @@ void initialise(Parameters& parameters, const Vae& vae, const DataView& data, ui
     const ModelConfig& c = vae.config();
     data.check(c);
     parameters.initialise(seed);
+    if (c.vq)
+        initialise_codebooks(parameters, vae, data, seed);
     if (!c.output_at_mean)
         return;
     const Parameter& bias = parameters.list()[vae.output_bias()];

@@ -1,7 +1,7 @@
 // The VAE: encoder, posterior, decoder, likelihood and their ELBO, built into a graph.
 #include <cmath>
 
-#include "vae/layers.hpp"
+#include "vae/quantizer.hpp"
 
 namespace vkvae {
 namespace {
@@ -13,7 +13,10 @@ Tensor as_images(Graph& g, const ModelConfig& c, Tensor x) {
 // mu and logvar are one product: their weights are columns of one matrix in memory, two parameters on disk.
 Tensor build_encoder(Vae::Scope& scope, const ModelConfig& c, Tensor x) {
     Graph& g = scope.graph;
-    Flow flow = flatten(scope, build_layers(scope, "encoder", c.encoder, {as_images(g, c, x), {}}, {}));
+    Flow flow = build_layers(scope, "encoder", c.encoder, {as_images(g, c, x), {}}, {});
+    if (c.vq)
+        return project_to_codes(scope, c.vq, flow);
+    flow = flatten(scope, flow);
     scope.row = 2 * c.latent;
     scope.prefix = "fc_mu.";
     DenseParameters both = dense_parameters(scope, flow, c.latent, true, {});
@@ -29,7 +32,8 @@ Tensor build_encoder(Vae::Scope& scope, const ModelConfig& c, Tensor x) {
 Tensor build_decoder(Vae::Scope& scope, const ModelConfig& c, Tensor z) {
     Graph& g = scope.graph;
     Shape image = {c.height, c.width, c.channels};
-    Flow flow = build_layers(scope, "decoder", c.decoder, {z, {}}, image);
+    Flow from = {c.vq ? as_map(g, c.vq, z) : z, {}};
+    Flow flow = build_layers(scope, "decoder", c.decoder, from, image);
     Shape s = g.shape(flow.x);
     Shape made(s.begin() + 1, s.end());
     bool fits = s.size() == 4 ? made == image : s[1] == c.pixels();
@@ -53,8 +57,17 @@ Vae::Vae(ModelConfig config) : config_(std::move(config)) {
     try {
         Graph g;
         Scope scope = {g, nullptr, &definitions_, 0, "", config_.he_init, 0, 0};
-        build_encoder(scope, config_, g.input({1, config_.pixels()}, "x"));
+        Tensor encoded = build_encoder(scope, config_, g.input({1, config_.pixels()}, "x"));
+        if (config_.vq) {
+            set_map(g, config_, encoded);
+            codebooks_begin_ = definitions_.size();
+            build_codebooks(scope, config_.vq);
+        }
+        decoder_begin_ = definitions_.size();
         build_decoder(scope, config_, g.input({1, config_.latent}, "z"));
+        prior_begin_ = definitions_.size();
+        if (config_.vq.prior_channels > 0)
+            build_code_prior(scope, config_.vq, placeholder_codes(g, config_.vq));
         log_sigma_parameter(scope, config_);
         g.input({make_parameters().padded()}, "weights"); // has to be one tensor
         if (config_.output_at_mean)
@@ -91,25 +104,15 @@ Weights Vae::add_weights(Graph& g, DType precision) const {
     return w;
 }
 
-namespace {
-
-// Parameters are asked for in the order encoder, decoder, likelihood; the decoder's begin after fc_logvar.bias.
-size_t decoder_begin(const std::vector<Parameter>& definitions) {
-    for (size_t i = 0; i < definitions.size(); i++)
-        if (definitions[i].name == "fc_logvar.bias")
-            return i + 1;
-    return definitions.size();
-}
-
-} // namespace
-
+// Parameters are asked for in the order encoder, codebooks, decoder, prior of codes, likelihood.
 Tensor Vae::encode(Graph& g, const Weights& w, Tensor x) const {
     Scope scope = {g, &w, nullptr, 0, "", false, 0, 0};
-    return build_encoder(scope, config_, x);
+    Tensor made = build_encoder(scope, config_, x);
+    return config_.vq ? reshape(g, made, {g.dim(x, 0), config_.latent}) : made;
 }
 
 Tensor Vae::decode(Graph& g, const Weights& w, Tensor z) const {
-    Scope scope = {g, &w, nullptr, decoder_begin(definitions_), "", false, 0, 0};
+    Scope scope = {g, &w, nullptr, decoder_begin_, "", false, 0, 0};
     return build_decoder(scope, config_, z);
 }
 
@@ -130,6 +133,8 @@ Tensor Vae::nll(Graph& g, const Weights& w, Tensor x, Tensor prediction, float f
 }
 
 Elbo Vae::elbo(Graph& g, const Weights& w, Tensor x, Tensor eps) const {
+    if (config_.vq)
+        return elbo_vq(g, w, x);
     Elbo e;
     float per_sample = 1.0f / float(g.dim(x, 0));
     e.moments = encode(g, w, x);

@@ -49,7 +49,7 @@ std::vector<NamedShape> disk_shapes(const std::string& preset) {
 }
 
 TEST_CASE("every preset is a model") {
-    CHECK(preset_names() == std::vector<std::string>{"conv28", "conv64", "mlp", "res128"});
+    CHECK(preset_names() == std::vector<std::string>{"conv28", "conv64", "mlp", "res128", "vq28"});
     for (const std::string& name : preset_names()) {
         Vae vae(parse_model(preset_model(name)));
         CHECK(vae.config().name == name);

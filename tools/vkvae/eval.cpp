@@ -44,6 +44,8 @@ void run_eval(Options& o) {
         result["iw_samples"] = o.importance_samples;
         result["iw_nll"] = e.iw_nll;
     }
+    if (!e.perplexity.empty())
+        result["perplexity"] = e.perplexity;
     result["seed"] = o.common.seed;
     print_result(result, o.common);
 }

@@ -28,10 +28,25 @@ struct Layer {
     std::vector<Layer> layers; // of residual
 };
 
+// "posterior": {"type": "vq", ...}: at each place of a map, q(z|x) is one row of a codebook, or the sum of one of each of
+// several. z is the map of these rows. van den Oord et al. 2017. And "prior": {"type": "pixelcnn", ...} over the codes.
+struct VqConfig {
+    int64_t codes = 0, dim = 0;       // K, D; no codes: the posterior is Gaussian
+    int64_t levels = 1;               // codebooks, each for what is left by those before it
+    int64_t height = 1, width = 1;    // of the map; the Vae learns it from its encoder
+    float commitment = 0.25f, decay = 0.99f, restart = 0.02f;
+    bool average = true;              // "codebook": "ema", else "gradient"
+    int64_t prior_channels = 0, prior_layers = 0; // of the PixelCNN; no channels: the prior is uniform
+    explicit operator bool() const { return codes > 0; }
+    int64_t positions() const { return height * width; }
+};
+
 struct ModelConfig {
     std::string name;
     int64_t height = 0, width = 0, channels = 0; // of the input; a vector of D numbers is (1, D, 1)
-    int64_t latent = 0;                          // D
+    int64_t latent = 0;                          // D; of a vq posterior numbers in its map, once there is a Vae
+    VqConfig vq;
+    int64_t kl_parts() const { return vq ? vq.levels : latent; }
     std::string likelihood;                      // a row of the table in vae/likelihood.cpp
     float sigma = 1;                             // of a gaussian likelihood; its start value if learned
     bool learned_sigma = false;
@@ -64,6 +79,7 @@ struct Parameter {
     float gain = 1;
     float fill = 0;
     bool narrow = false; // only products read it: from its copy of 16 bits, if there is one
+    bool trained = true; // false: state that no gradient and no optimizer touches, kept and saved with the weights
     // Several parameters may be neighbouring columns of one matrix in memory, which one product takes then: the length of
     // its rows, 0 for a parameter of its own, and the first of this one's columns. `offset` is of its first number.
     int64_t row = 0, column = 0;
@@ -79,6 +95,7 @@ class Parameters {
     const std::vector<Parameter>& list() const { return list_; }
     int64_t count() const;  // numbers the model has
     int64_t padded() const { return padded_; } // length of the flat buffer: slices start at bindable offsets
+    int64_t trained() const { return trained_; } // length of its first part, the optimizer's; state comes after it
     // Views of a flat tensor (padded), one for each parameter, or of `narrow` for those that have their copy there. What are
     // columns of one matrix share a view of it.
     std::vector<Tensor> views(Graph& g, Tensor flat, Tensor narrow = {}) const;
@@ -103,14 +120,14 @@ class Parameters {
     std::array<float, 3> loss_scale() const; // of f16, as are the following
     void set_loss_scale(const std::array<float, 3>& state);
     uint64_t bytes(bool training, DType precision) const;
+    Device& device() const; // errors: no memory yet
 
   private:
     std::vector<float> read(const Parameter& p, Region region) const;
     void upload(uint64_t first, std::span<const float> weights);
-    Device& device() const;
     Device* device_ = nullptr;
     std::vector<Parameter> list_;
-    int64_t padded_ = 0;
+    int64_t padded_ = 0, trained_ = 0;
     bool training_ = false;
     DType precision_ = DType::f32;
     Buffer buffer_;
@@ -152,6 +169,13 @@ struct Elbo {
     Tensor kl_dims;          // (D): the parts of kl
     Tensor moments;          // (N, 2 D): of q(z|x), mu and after it logvar
     Tensor z, prediction;    // (N, D), (N, pixels)
+    // Of a vq posterior, whose kl does not depend on the encoder, so that loss = nll + quantisation error + what the prior
+    // learns from:
+    Tensor perplexity;       // (levels): of the codes of this batch
+    struct Level {
+        Tensor given, one_hot, counts; // what the codebook was given (M, D), its codes (M, K), their sums (K)
+    };
+    std::vector<Level> levels;
 };
 
 class Vae {
@@ -164,7 +188,13 @@ class Vae {
 
     // Graph builders. x is (N, pixels), rows in (H, W, C) order.
     Weights add_weights(Graph& g, DType precision = DType::f32) const;
-    Tensor encode(Graph& g, const Weights& w, Tensor x) const; // (N, 2 D): mu and after it logvar of q(z|x)
+    Tensor encode(Graph& g, const Weights& w, Tensor x) const; // (N, 2 D): mu and after it logvar of q(z|x); vq: (N, D)
+    // Of a vq posterior, M = N h w rows in (N, h, w) order: what encode() made as codes; what the prior says of these, as
+    // logits (M, K) of each level, and as their nll (N, levels) in nats; and after an optimizer, the codebooks' own update.
+    Quantized quantize(Graph& g, const Weights& w, Tensor encoded) const;
+    std::vector<Tensor> code_logits(Graph& g, const Weights& w, std::span<const Tensor> codes) const;
+    Tensor code_nll(Graph& g, const Weights& w, std::span<const Tensor> codes) const;
+    void update_codebooks(Graph& g, const Weights& w, const Elbo& elbo, Tensor control) const;
     Tensor decode(Graph& g, const Weights& w, Tensor z) const; // (N, pixels): what the likelihood takes
     Tensor mean(Graph& g, Tensor prediction) const;            // of p(x|z), in [0,1] for images
     Tensor nll(Graph& g, const Weights& w, Tensor x, Tensor prediction, float scale) const; // (N)
@@ -178,8 +208,10 @@ class Vae {
     struct Scope; // vae/layers.hpp
 
   private:
+    Elbo elbo_vq(Graph& g, const Weights& w, Tensor x) const;
     ModelConfig config_;
     std::vector<Parameter> definitions_;
+    size_t codebooks_begin_ = 0, prior_begin_ = 0, decoder_begin_ = 0; // of their parameters
 };
 
 // ---- training: vae/trainer.cpp -------------------------------------------------------------------------------------
@@ -235,6 +267,7 @@ struct StepStats {
     float loss_scale = 1; // of f16: what the loss was multiplied by
     bool skipped = false; // gradients went beyond f16's range: no weight has changed, the scale is halved
     std::vector<float> kl_dims; // (D)
+    std::vector<float> perplexity; // (levels) of a vq posterior: of the batch's codes
 };
 
 // A plan of forward + backward + optimizer with its rings. Data are on the device if they fit, else they stream.
@@ -281,14 +314,18 @@ class Sampler {
   public:
     Sampler(Device& device, const Vae& vae, const Parameters& parameters, int64_t batch);
     ~Sampler();
-    // z[i] depends on (seed, i) alone; temperature scales the prior's standard deviation.
+    // z[i] depends on (seed, i) alone; temperature scales the prior's standard deviation, or divides the logits of codes.
     std::vector<float> sample_latents(int64_t n, uint64_t seed, float temperature = 1);
     std::vector<float> decode(std::span<const float> z);    // (n, D)
     struct Encoded {
-        std::vector<float> mu, logvar; // (n, D)
+        std::vector<float> mu, logvar; // (n, D); of a vq posterior z and nothing
     };
     Encoded encode(std::span<const float> images);          // (n, H, W, C)
     std::vector<float> reconstruct(std::span<const float> images) { return decode(encode(images).mu); }
+    // Of a vq posterior: codes (n, levels, h, w), and the z that they stand for.
+    std::vector<uint32_t> encode_codes(std::span<const float> images);
+    std::vector<uint32_t> sample_codes(int64_t n, uint64_t seed, float temperature = 1);
+    std::vector<float> latents_of(std::span<const uint32_t> codes) const;
 
   private:
     struct State;
@@ -318,6 +355,7 @@ struct Evaluation {
     double mse = 0;           // of the reconstruction from mu, per element
     // -log (1/K sum_k p(x, z_k) / q(z_k|x)), an upper bound of -log p(x) that tightens with K (Burda et al. 2015).
     double iw_nll = 0;
+    std::vector<double> perplexity; // (levels) of a vq posterior: of all codes of the data
 };
 Evaluation evaluate(Device& device, const Vae& vae, const Parameters& parameters, const DataView& data,
                     const EvaluateOptions& options);
