@@ -20,12 +20,12 @@ check 'the report draws it' grep -q 'Perplexity of the codes' run/report.html
 
 expect_exit 0 '"perplexity":\[' eval run --json
 refuses 2 'one z for each x' eval run --iw 5
-expect_exit 0 . encode run --data d.npy --codes --out codes.npy && shape codes.npy '(80,2,2,2)'
-expect_exit 0 . encode run --data d.npy --out z.npy && shape z.npy '(80,12)'
-expect_exit 0 . decode run --latents z.npy --out x.npy && shape x.npy '(80,1,8,8)'
-expect_exit 0 . reconstruct run --data d.npy --count 80 --out same.npy
+expect_exit 0 . encode run --codes --out codes.npy && shape codes.npy '(8,2,2,2)'
+expect_exit 0 . encode run --out z.npy && shape z.npy '(8,12)'
+expect_exit 0 . decode run --latents z.npy --out x.npy && shape x.npy '(8,1,8,8)'
+expect_exit 0 . reconstruct run --count 8 --out same.npy
 same x.npy same.npy
-expect_exit 0 . interpolate run --data d.npy --count 2 --out walk.png
+expect_exit 0 . interpolate run --count 2 --out walk.png
 refuses 2 'maps of codes' traverse run --out t.png
 expect_exit 0 . sample run --out a.npy --count 3 --seed 5
 expect_exit 0 . sample run --out b.npy --count 9 --seed 5
