@@ -1,4 +1,4 @@
-// Tokens as unit vectors: y[i,k] = 1 where k = x[i], else 0. A table of vectors, one for each token, is then a product, and
+// Tokens and codes as unit vectors: y[i,k] = 1 where k = x[i], else 0. A table of vectors, one for each token, is then a product, and
 // so is its gradient: no scattered sums.
 // Kernel: shaders/elementwise/one_hot.comp.
 #include "vkvae/ops.hpp"
@@ -13,10 +13,11 @@ Tensor one_hot(Graph& g, Tensor x, int64_t classes) {
     struct Push {
         uint32_t count, classes;
     } push = {uint32_t(element_count(shape)), uint32_t(classes)};
-    g.add({.op = "one_hot",
+    const char* shader = g.info(x).type == DType::u32 ? "one_hot_codes" : "one_hot";
+    g.add({.op = shader,
            .in = {x},
            .out = {y},
-           .lower = [=](Lowering& l) { l.each("one_hot", push.count, {}, {x, y}, push); },
+           .lower = [=](Lowering& l) { l.each(shader, push.count, {}, {x, y}, push); },
            .adjoint = {}});
     return y;
 }

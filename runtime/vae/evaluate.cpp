@@ -7,7 +7,7 @@
 #include <cmath>
 #include <limits>
 
-#include "vkvae/vae.hpp"
+#include "vae/quantizer.hpp"
 
 namespace vkvae {
 namespace {
@@ -197,6 +197,8 @@ Evaluation evaluate(Device& device, const Vae& vae, const Parameters& parameters
              " importance samples");
     if (options.importance_samples > 0 && vae.config().deterministic)
         fail(Status::usage, "the model has no posterior, so there is no importance-weighted bound");
+    if (vae.config().vq)
+        return evaluate_codes(device, vae, parameters, data, options);
     EvaluateOptions o = options;
     o.batch = std::min(o.batch, data.count);
     uint64_t weights = parameters.offset_bytes(Parameters::Region::weights);

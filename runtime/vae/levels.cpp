@@ -13,6 +13,8 @@
 // posteriors); Child 2021, "Very Deep VAEs".
 #include "vae/levels.hpp"
 
+#include "vae/quantizer.hpp"
+
 namespace vkvae {
 
 using Scope = Vae::Scope;
@@ -136,7 +138,11 @@ Tensor top_down(Scope& scope, const ModelConfig& c, const std::vector<Shape>& ma
             Moments prior = as_rows(g, both_moments(scope, above, latent, prefix, "prior"));
             z = rsample(g, prior.rows, reshape(g, e, {n * prior.positions, latent})).z;
         }
-        Flow flow = {map.empty() ? reshape(g, z, {n, latent}) : reshape(g, z, {n, map[0], map[1], latent}), {}};
+        Flow flow = {map.empty() ? z : reshape(g, z, {n, map[0], map[1], latent}), {}};
+        if (c.vq)
+            flow.x = as_map(g, c.vq, z);
+        else if (map.empty())
+            flow.x = reshape(g, z, {n, latent});
         if (!above.x)
             flow = with_labels(scope, c, flow, y, "decoder_labels");
         else

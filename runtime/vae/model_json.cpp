@@ -255,10 +255,52 @@ void parse_objective(const Json& object, ModelConfig& config) {
                  o.cycle);
 }
 
+void check_part(const Json& object, const char* part, const char* type, const std::set<std::string>& known) {
+    for (const auto& [key, value] : object.items())
+        require_data(known.count(key), "a ", type, " ", part, " has no \"", key, "\"");
+}
+
+// {"type": "pixelcnn", ...}, the prior of codes.
+void parse_code_prior(const Json& object, VqConfig& vq) {
+    require_data(object.is_object() && object.contains("type") && word(object, "type") == "pixelcnn",
+                 "the \"prior\" of a vq posterior must be {\"type\": \"pixelcnn\", ...}, not ", shown(object));
+    check_part(object, "prior", "pixelcnn", {"type", "channels", "layers"});
+    vq.prior_channels = object.contains("channels") ? integer(object, "channels", 1, kMostChannels) : 64;
+    vq.prior_layers = object.contains("layers") ? integer(object, "layers", 0, kMostLayers) : 4;
+}
+
+// {"type": "vq", ...}
+VqConfig parse_vq(const Json& object) {
+    check_part(object, "posterior", "vq",
+               {"type", "codes", "dim", "commitment", "decay", "codebook", "residual", "restart"});
+    for (const char* key : {"codes", "dim"})
+        require_data(object.contains(key), "a vq posterior needs \"", key, "\"");
+    VqConfig vq;
+    vq.codes = integer(object, "codes", 2, 65536);
+    vq.dim = integer(object, "dim", 1, kMostChannels);
+    if (object.contains("residual"))
+        vq.levels = integer(object, "residual", 1, 32);
+    if (object.contains("commitment"))
+        vq.commitment = float(number(object, "commitment", 0, 1e6));
+    if (object.contains("restart"))
+        vq.restart = float(number(object, "restart", 0, 1));
+    if (object.contains("codebook")) {
+        std::string learned = word(object, "codebook");
+        require_data(learned == "ema" || learned == "gradient", "\"codebook\" is \"", learned,
+                     "\"; known are ema and gradient");
+        vq.average = learned == "ema";
+    }
+    if (object.contains("decay"))
+        vq.decay = float(number(object, "decay", 0, 1));
+    return vq;
+}
+
 void parse_prior(const Json& object, ModelConfig& config) {
     if (!object.contains("prior"))
         return;
     const Json& given = object["prior"];
+    if (config.vq)
+        return parse_code_prior(given, config.vq);
     config.prior = type_of(given, "prior");
     check_typed(given, "the prior " + config.prior, find_prior(config.prior).keys);
     if (given.contains("components"))
@@ -293,14 +335,15 @@ void parse_levels(const Json& object, ModelConfig& config) {
     size_t encoder_layers = 0, decoder_layers = 0;
     auto parse_level = [&](const Json& from, const std::string& prefix) {
         Level level;
-        level.latent = integer(from, "latent", 1, kMostLatents);
+        if (!config.vq)
+            level.latent = integer(from, "latent", 1, kMostLatents);
         level.encoder = parse_stack(from, "encoder", {prefix + "encoder", 0, encoder_layers});
         level.decoder = parse_stack(from, "decoder", {prefix + "decoder", 0, decoder_layers});
         return level;
     };
     const bool several = object.contains("levels");
     for (const char* key : {"latent", "encoder", "decoder"})
-        require_data(object.contains(key) != several, several ? "a model with \"levels\" has no \"" : "a model needs \"",
+        require_data(object.contains(key) != several || (config.vq && key == std::string("latent")), several ? "a model with \"levels\" has no \"" : "a model needs \"",
                      key, several ? "\" of its own" : "\"");
     if (!several) {
         config.levels.push_back(parse_level(object, ""));
@@ -325,6 +368,26 @@ void parse_levels(const Json& object, ModelConfig& config) {
     }
 }
 
+// "gaussian", "none" or {"type": "vq", ...}.
+void parse_posterior(const Json& object, ModelConfig& config) {
+    if (!object.contains("posterior"))
+        return;
+    const Json& posterior = object["posterior"];
+    std::string type = posterior.is_object() ? type_of(posterior, "posterior") : word(object, "posterior");
+    require_data(type == "gaussian" || type == "none" || type == "vq", "\"posterior\" is \"", type,
+                 "\"; known are gaussian, none and vq");
+    require_data(posterior.is_object() == (type == "vq"), "a ", type, " posterior is ",
+                 type == "vq" ? "an object, with \"codes\" and \"dim\"" : "no object, but the word");
+    config.deterministic = type == "none";
+    if (type != "vq")
+        return;
+    config.vq = parse_vq(posterior);
+    require_data(!object.contains("latent"), "a vq posterior has no \"latent\": how large its map is is up to the encoder, "
+                                             "and \"dim\" is in the posterior");
+    for (const char* key : {"levels", "condition", "objective"})
+        require_data(!object.contains(key), "a model with a vq posterior has no \"", key, "\"");
+}
+
 ModelConfig parse_object(const Json& object) {
     require_data(object.is_object(), "a model must be a JSON object");
     const std::set<std::string> known = {"name",      "input",      "latent",      "likelihood", "sigma",     "classes",
@@ -344,17 +407,12 @@ ModelConfig parse_object(const Json& object) {
                                        config.channels <= kMostChannels),
                  "\"input\" ", to_text(input), " is too large: ", kLargestSide, " a side, ", kMostChannels,
                  " channels are allowed");
+    parse_posterior(object, config);
     parse_likelihood(object, config);
     if (object.contains("init")) {
         std::string init = word(object, "init");
         require_data(init == "he" || init == "pytorch", "\"init\" is \"", init, "\"; known are he and pytorch");
         config.he_init = init == "he";
-    }
-    if (object.contains("posterior")) {
-        std::string posterior = word(object, "posterior");
-        require_data(posterior == "gaussian" || posterior == "none", "\"posterior\" is \"", posterior,
-                     "\"; known are gaussian and none");
-        config.deterministic = posterior == "none";
     }
     parse_levels(object, config);
     parse_condition(object, config);

@@ -61,14 +61,19 @@ size_t left_neighbour(std::span<const Parameter> list, size_t i) {
 } // namespace
 
 Parameters::Parameters(std::vector<Parameter> definitions) : list_(std::move(definitions)) {
-    for (size_t i = 0; i < list_.size(); i++) {
-        Parameter& p = list_[i];
-        if (p.column > 0) {
-            p.offset = begin_in_memory(list_[left_neighbour(list_, i)]) + p.column;
-            continue;
+    for (bool trained : {true, false}) {
+        for (size_t i = 0; i < list_.size(); i++) {
+            Parameter& p = list_[i];
+            if (p.trained != trained)
+                continue;
+            if (p.column > 0) {
+                p.offset = begin_in_memory(list_[left_neighbour(list_, i)]) + p.column;
+                continue;
+            }
+            p.offset = padded_;
+            padded_ += (element_count(shape_in_memory(p)) + kAlignElements - 1) / kAlignElements * kAlignElements;
         }
-        p.offset = padded_;
-        padded_ += (element_count(shape_in_memory(p)) + kAlignElements - 1) / kAlignElements * kAlignElements;
+        trained_ = trained ? padded_ : trained_;
     }
 }
 

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "ops/philox.hpp"
-#include "vkvae/vae.hpp"
+#include "vae/quantizer.hpp"
 
 namespace vkvae {
 
@@ -15,6 +15,7 @@ struct Sampler::State {
     // Built on first use: a sampler that only decodes never compiles an encoder.
     std::unique_ptr<Plan> encoder, decoder;
     Tensor x, x_labels, moments, z, z_labels, images;
+    std::vector<Tensor> codes;
     std::optional<Encoded> pseudo; // posteriors of the prior's pseudo-inputs
 
     void bind(Plan& plan, const Weights& w) {
@@ -30,6 +31,13 @@ struct Sampler::State {
         x = g.input({batch, vae.config().pixels()}, "x");
         x_labels = add_labels(g);
         moments = vae.encode(g, w, x, x_labels);
+        if (vae.config().vq) {
+            Quantized q = vae.quantize(g, w, moments);
+            moments = q.z;
+            codes = q.codes;
+            for (Tensor t : codes)
+                g.keep(t);
+        }
         g.keep(moments);
         encoder = std::make_unique<Plan>(device, g);
         bind(*encoder, w);
@@ -47,7 +55,7 @@ struct Sampler::State {
 };
 
 Sampler::Sampler(Device& device, const Vae& vae, const Parameters& parameters, int64_t batch)
-    : state_(new State{device, vae, parameters, batch, {}, {}, {}, {}, {}, {}, {}, {}, {}}) {
+    : state_(new State{device, vae, parameters, batch, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}}) {
     require(batch > 0, "a sampler's batch must be positive");
 }
 
@@ -106,6 +114,11 @@ void write_labels(Plan& plan, Tensor y, int64_t classes, int64_t batch, std::spa
 std::vector<float> Sampler::sample_latents(int64_t n, uint64_t seed, std::span<const float> temperatures) {
     // On the host: bit-identical to the GPU's normals (shaders/common/random.glsl), and n D is small.
     const Vae& vae = state_->vae;
+    if (vae.config().vq) {
+        if (temperatures.size() != 1)
+            fail(Status::usage, temperatures.size(), " temperatures for codes, which have one");
+        return latents_of(sample_codes(n, seed, temperatures[0]));
+    }
     int64_t latent = vae.config().latent;
     const std::vector<int64_t>& widths = vae.level_widths();
     require(n >= 0 && n <= (int64_t(1) << 32) / latent, n, " samples are more than the generator can count");
@@ -173,6 +186,8 @@ Sampler::Encoded Sampler::encode(std::span<const float> images, std::span<const 
             write_labels(*s.encoder, s.x_labels, c.label_classes, s.batch, labels.subspan(size_t(first), size_t(count)));
         s.encoder->run();
         std::vector<float> moments = s.encoder->read(s.moments);
+        if (c.vq)
+            return append(result.mu, moments, count * c.latent);
         for (int64_t i = 0; i < count; i++) {
             auto mu = moments.begin() + 2 * i * c.latent, logvar = mu + c.latent;
             result.mu.insert(result.mu.end(), mu, logvar);
@@ -180,6 +195,50 @@ Sampler::Encoded Sampler::encode(std::span<const float> images, std::span<const 
         }
     });
     return result;
+}
+
+std::vector<uint32_t> Sampler::encode_codes(std::span<const float> images) {
+    State& s = *state_;
+    const VqConfig& vq = s.vae.config().vq;
+    require(bool(vq), "only a vq posterior has codes");
+    if (!s.encoder)
+        s.build_encoder();
+    std::vector<uint32_t> all;
+    in_batches(images, s.vae.config().pixels(), s.batch, "x", [&](const std::vector<float>& piece, int64_t, int64_t count) {
+        s.encoder->write(s.x, std::span<const float>(piece));
+        s.encoder->run();
+        std::vector<uint32_t> empty(size_t(s.batch * vq.positions()));
+        std::vector<std::vector<uint32_t>> maps(s.codes.size(), empty);
+        for (size_t level = 0; level < maps.size(); level++)
+            s.encoder->read(s.codes[level], std::as_writable_bytes(std::span(maps[level])));
+        for (int64_t i = 0; i < count; i++)
+            for (const std::vector<uint32_t>& map : maps)
+                all.insert(all.end(), map.begin() + i * vq.positions(), map.begin() + (i + 1) * vq.positions());
+    });
+    return all;
+}
+
+std::vector<uint32_t> Sampler::sample_codes(int64_t n, uint64_t seed, float temperature) {
+    require(bool(state_->vae.config().vq), "only a vq posterior has codes");
+    return draw_codes(state_->vae, state_->parameters, n, state_->batch, seed, temperature);
+}
+
+std::vector<float> Sampler::latents_of(std::span<const uint32_t> codes) const {
+    const VqConfig& vq = state_->vae.config().vq;
+    size_t map = size_t(vq.positions()), one = map * size_t(vq.levels), dim = size_t(vq.dim);
+    require(bool(vq) && codes.size() % one == 0, codes.size(), " codes are not a multiple of ", one);
+    std::vector<float> z(codes.size() / size_t(vq.levels) * dim);
+    for (int64_t level = 0; level < vq.levels; level++) {
+        std::vector<float> book =
+            state_->parameters.read(parameter_named(state_->parameters, codebook_name(level, "codes")));
+        for (size_t place = 0; place < z.size() / dim; place++) {
+            uint32_t code = codes[place / map * one + size_t(level) * map + place % map];
+            require(code < vq.codes, "the code ", code, " is not one of ", vq.codes);
+            for (size_t d = 0; d < dim; d++)
+                z[place * dim + d] += book[code * dim + d];
+        }
+    }
+    return z;
 }
 
 std::vector<float> interpolate(std::span<const float> a, std::span<const float> b, float t, bool spherical) {

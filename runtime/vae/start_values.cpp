@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "ops/philox.hpp"
-#include "vkvae/vae.hpp"
+#include "vae/quantizer.hpp"
 
 namespace vkvae {
 namespace {
@@ -57,6 +57,8 @@ void initialise(Parameters& parameters, const Vae& vae, const DataView& data, ui
     parameters.initialise(seed);
     if (c.prior == "vamp")
         start_pseudo_inputs(parameters, c, data, seed);
+    if (c.vq)
+        initialise_codebooks(parameters, vae, data, seed);
     if (!c.output_at_mean)
         return;
     const Parameter& bias = parameters.list()[vae.output_bias()];

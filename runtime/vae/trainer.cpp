@@ -17,13 +17,17 @@
 namespace vkvae {
 namespace {
 
-// Columns of the statistics ring, before the D of kl_dims. From kSquares on what optimizers return.
+// Columns of the statistics ring, before those of kl_dims, the extras and perplexity. From kSquares on what optimizers return.
 enum Column : int64_t { kLoss, kNll, kKl, kSquares, kFactor, kScale, kSkipped, kColumns };
+
+int64_t ring_width(const Vae& vae) {
+    return kColumns + vae.kl_columns() + int64_t(vae.extras().size()) + vae.config().vq.levels * bool(vae.config().vq);
+}
 
 struct TrainGraph {
     Graph graph;
     Tensor data, labels, indices, ring, halted, weights, narrow, loss_scale, gradients, m, v;
-    std::vector<Tensor> gradient_parts; // views, one for each parameter
+    std::vector<Tensor> gradient_parts; // views, one for each parameter that is trained
 };
 
 // Without `update` it ends at the gradients and changes nothing: for looking at a step that went wrong.
@@ -33,8 +37,7 @@ TrainGraph build_graph(const Vae& vae, const TrainOptions& o, int64_t rows, DTyp
     const ModelConfig& config = vae.config();
     t.data = g.input({rows, config.pixels()}, "data", type);
     t.indices = g.input({o.max_steps, o.batch}, "indices", DType::u32);
-    const int64_t extras = int64_t(vae.extras().size()), columns = kColumns + vae.kl_columns() + extras;
-    t.ring = g.input({o.max_steps, columns}, "statistics");
+    t.ring = g.input({o.max_steps, ring_width(vae)}, "statistics");
     t.halted = g.input({1}, "halted", DType::u32);
 
     Weights w = vae.add_weights(g, o.precision);
@@ -51,29 +54,43 @@ TrainGraph build_graph(const Vae& vae, const TrainOptions& o, int64_t rows, DTyp
 
     Shape flat = g.shape(w.flat);
     t.gradients = g.input(flat, "gradients");
-    t.gradient_parts = vae.make_parameters().views(g, t.gradients);
-    g.backward(e.loss, w.tensors, t.gradient_parts, t.loss_scale ? g.view(t.loss_scale, {1}) : Tensor{});
+    Parameters layout = vae.make_parameters();
+    std::vector<Tensor> all_parts = layout.views(g, t.gradients), trained;
+    for (size_t i = 0; i < all_parts.size(); i++)
+        if (layout.list()[i].trained) {
+            trained.push_back(w.tensors[i]);
+            t.gradient_parts.push_back(all_parts[i]);
+        }
+    g.backward(e.loss, trained, t.gradient_parts, t.loss_scale ? g.view(t.loss_scale, {1}) : Tensor{});
+    // What the optimizer works on: all but the state that comes after it.
+    auto part = [&](Tensor whole) {
+        return whole && layout.trained() < layout.padded() ? g.view(whole, {layout.trained()}) : whole;
+    };
 
     if (!update) {
-        g.rename(sum_of_squares(g, t.gradients), "gradient norm");
+        g.rename(sum_of_squares(g, part(t.gradients)), "gradient norm");
         return t;
     }
     t.m = g.input(flat, "m");
-    OptimizerState state = {w.flat, t.gradients, t.halted, e.loss, t.narrow, t.loss_scale};
+    OptimizerState state = {part(w.flat), part(t.gradients), t.halted, e.loss, part(t.narrow), t.loss_scale};
     Tensor control;
     if (o.optimizer == "sgd") {
-        control = sgd(g, state, t.m, o.momentum, o.weight_decay);
+        control = sgd(g, state, part(t.m), o.momentum, o.weight_decay);
     } else if (o.optimizer == "adam" || o.optimizer == "adamw") {
         t.v = g.input(flat, "v");
-        control = adam(g, state, t.m, t.v,
+        control = adam(g, state, part(t.m), part(t.v),
                        {.weight_decay = o.weight_decay, .decoupled_decay = o.optimizer == "adamw"});
     } else {
         fail(Status::usage, "unknown optimizer '", o.optimizer, "'; known are adam, adamw, sgd");
     }
     ring_store(g, {{e.loss, e.nll, e.kl, control, e.kl_dims}}, t.ring, 0); // in the order of Column
-    int64_t at = columns - extras;
+    int64_t at = kColumns + vae.kl_columns();
     for (const auto& [name, value] : e.extras)
         ring_store(g, {{value}}, t.ring, at++);
+    if (config.vq) {
+        vae.update_codebooks(g, w, e, control);
+        ring_store(g, {{e.perplexity}}, t.ring, at);
+    }
     return t;
 }
 
@@ -195,6 +212,9 @@ Trainer::Trainer(Device& device, const Vae& vae, Parameters& parameters, const D
     : state_(std::make_unique<State>(device, vae, parameters, data, options)) {
     State& s = *state_;
     check_options(options);
+    if (vae.config().vq && options.beta.value_or(1) != 1)
+        fail(Status::usage, "beta is ", *options.beta, ", but the KL of a vq posterior does not depend on its encoder: "
+             "what pulls it to its codes is the model's \"commitment\"");
     require(parameters.training() && parameters.precision() == options.precision,
             "the parameters were not allocated for training in ", type_name(options.precision));
     data.check(vae.config());
@@ -334,7 +354,8 @@ void Trainer::State::submit(int64_t count, bool profile) {
 
 std::vector<StepStats> Trainer::State::collect(int64_t count) {
     plan->wait();
-    const int64_t kl_end = kColumns + vae.kl_columns(), width = kl_end + int64_t(vae.extras().size());
+    const int64_t width = ring_width(vae), kl_end = kColumns + vae.kl_columns();
+    const int64_t extras_end = kl_end + int64_t(vae.extras().size());
     const float* ring = reinterpret_cast<const float*>(ring_buffer.mapped);
     std::vector<StepStats> stats;
     for (int64_t i = 0; i < count; i++) {
@@ -350,7 +371,8 @@ std::vector<StepStats> Trainer::State::collect(int64_t count) {
                            .beta = params.beta,
                            .skipped = row[kSkipped] != 0,
                            .kl_dims = std::vector<float>(row + kColumns, row + kl_end),
-                           .extras = std::vector<float>(row + kl_end, row + width)};
+                           .extras = std::vector<float>(row + kl_end, row + extras_end),
+                           .perplexity = std::vector<float>(row + extras_end, row + width)};
         if (!std::isfinite(entry.loss) || (!std::isfinite(entry.gradient_norm) && !entry.skipped))
             report_nonfinite(entry);
         stats.push_back(std::move(entry));

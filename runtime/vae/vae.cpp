@@ -5,6 +5,7 @@
 
 #include "vae/levels.hpp"
 #include "vae/objective.hpp"
+#include "vae/quantizer.hpp"
 
 namespace vkvae {
 namespace {
@@ -31,11 +32,19 @@ Vae::Vae(ModelConfig config) : config_(std::move(config)) {
             maps_.push_back(map ? Shape{s[1], s[2]} : Shape{});
             level_widths_.insert(level_widths_.begin(), config_.levels[i].latent * (map ? s[1] * s[2] : 1));
         }
+        if (config_.vq) {
+            set_map(g, config_, project_to_codes(scope, config_.vq, features[0]));
+            level_widths_ = {config_.latent};
+            build_codebooks(scope, config_.vq);
+        }
         config_.latent = std::accumulate(level_widths_.begin(), level_widths_.end(), int64_t{0});
         top_down(scope, config_, maps_, y, [&](size_t level, const Flow& above) {
-            level_moments(scope, config_, level, features[level], above);
+            if (!config_.vq)
+                level_moments(scope, config_, level, features[level], above);
             return g.input({1, level_widths_[config_.levels.size() - 1 - level]}, "e");
         });
+        if (config_.vq.prior_channels > 0)
+            build_code_prior(scope, config_.vq, placeholder_codes(g, config_.vq));
         log_sigma_parameter(scope, config_);
         define_prior(scope, config_);
         g.input({make_parameters().padded()}, "weights"); // has to be one tensor
@@ -96,6 +105,8 @@ RsampleOptions next_draws(const RsampleOptions& options, int64_t& drawn, int64_t
 Tensor Vae::encode(Graph& g, const Weights& w, Tensor x, Tensor y) const {
     Scope s = scope(g, w);
     std::vector<Flow> features = bottom_up(s, config_, x, y);
+    if (config_.vq)
+        return reshape(g, project_to_codes(s, config_.vq, features[0]), {g.dim(x, 0), config_.latent});
     if (features.size() == 1)
         return level_moments(s, config_, 0, features[0], {}).rows;
     Tensor mu, logvar;
@@ -182,7 +193,9 @@ Vae::Inference Vae::infer_from(Graph& g, const Weights& w, Tensor moments, Tenso
     return {moments, z, kl_of(g, w, draws), decode(g, w, z, y && o.draws > 1 ? repeat_rows(g, y, o.draws) : y)};
 }
 
-int64_t Vae::kl_columns() const { return find_prior(config_.prior).nll ? 1 : config_.latent; }
+int64_t Vae::kl_columns() const {
+    return config_.vq ? config_.vq.levels : find_prior(config_.prior).nll ? 1 : config_.latent;
+}
 
 Tensor Vae::mean(Graph& g, Tensor prediction) const {
     return find_likelihood(config_.likelihood).mean(g, prediction, config_.parameters);
@@ -206,6 +219,8 @@ Elbo Vae::elbo(Graph& g, const Weights& w, Tensor x, Tensor eps, Tensor y) const
     const Objective& objective = find_objective(config_.objective.name);
     int64_t draws = config_.objective.samples;
     Tensor seen = corrupt(g, x, config_.corruption, config_.corruption_amount);
+    if (config_.vq)
+        return elbo_vq(g, w, x, seen);
     Inference q = infer(g, w, seen, y, eps, {.kl = objective.kl, .draws = draws, .gradient = objective.gradient});
     Elbo e;
     e.moments = q.moments;

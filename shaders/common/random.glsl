@@ -22,6 +22,7 @@ const uint STREAM_DROPOUT = 4u;
 const uint STREAM_SAMPLE = 5u;
 const uint STREAM_BINARIZE = 6u;
 const uint STREAM_DATA = 7u;
+const uint STREAM_CODEBOOK = 8u;
 
 // Philox4x32 with 10 rounds: a bijection of the counter, chosen by the key.
 uvec4 philox(uvec4 counter, uvec2 key) {

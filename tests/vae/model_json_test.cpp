@@ -50,7 +50,7 @@ std::vector<NamedShape> disk_shapes(const std::string& preset) {
 
 TEST_CASE("every preset is a model") {
     std::vector<std::string> names = preset_names();
-    for (const char* name : {"conv28", "conv64", "mlp", "res128"})
+    for (const char* name : {"conv28", "conv64", "mlp", "res128", "vq28"})
         CHECK(std::count(names.begin(), names.end(), name) == 1);
     for (const std::string& name : preset_names()) {
         Vae vae(parse_model(preset_model(name)));

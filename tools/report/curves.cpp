@@ -68,6 +68,11 @@ bool has_beta(const RunData& run) {
     });
 }
 
+bool has_codes(const RunData& run) {
+    return std::any_of(run.train.begin(), run.train.end(),
+                       [](const TrainRecord& record) { return std::isfinite(record.perplexity); });
+}
+
 template <class Value> bool varies(const RunData& run, Value value) {
     double first = kMissing;
     for (const TrainRecord& record : run.train) {
@@ -297,9 +302,9 @@ double total_memory(const RunData& run) {
 }
 
 std::string draw_learning_curves(const RunData& run) {
-    const bool beta = has_beta(run);
+    const bool codes = has_codes(run), beta = has_beta(run) || codes;
     LineChart elbo{.id = "elbo", .title = "Negative ELBO", .unit = kNats, .series = {}, .note = {}};
-    // With another beta the loss is not the bound; nll + kl is, and compares with the evaluation.
+    // With another beta, or codes, the loss is not the bound; nll + kl is, and compares with the evaluation.
     elbo.series.push_back(
         train_series(run, [beta](const TrainRecord& record) { return beta ? record.nll + record.kl : record.loss; }));
     add_eval_series(run, elbo, [](const EvalRecord& eval) { return -eval.elbo; });
@@ -311,9 +316,17 @@ std::string draw_learning_curves(const RunData& run) {
     add_eval_series(run, kl, [](const EvalRecord& eval) { return eval.kl; });
     std::string out = draw_line_chart(elbo) + draw_line_chart(nll) + draw_line_chart(kl);
     if (beta) {
-        LineChart loss{.id = "loss", .title = "Loss, NLL + β·KL", .unit = kNats, .series = {}, .note = {}};
+        const char* title = codes ? "Loss, with the quantisation error" : "Loss, NLL + β·KL";
+        LineChart loss{.id = "loss", .title = title, .unit = kNats, .series = {}, .note = {}};
         loss.series.push_back(train_series(run, [](const TrainRecord& record) { return record.loss; }));
         out += draw_line_chart(loss);
+    }
+    if (codes) {
+        LineChart perplexity{.id = "perplexity", .title = "Perplexity of the codes", .unit = "codes", .series = {},
+                             .from_zero = true, .note = {}};
+        perplexity.series.push_back(train_series(run, [](const TrainRecord& record) { return record.perplexity; }));
+        add_eval_series(run, perplexity, [](const EvalRecord& eval) { return eval.perplexity; });
+        out += draw_line_chart(perplexity);
     }
     return out + draw_optimizer_charts(run);
 }
@@ -322,7 +335,7 @@ namespace {
 
 std::string draw_kl_charts(const RunData& run) {
     const EvalRecord* eval = last_evaluation(run);
-    if (eval == nullptr || eval->kl_dims.empty())
+    if (eval == nullptr || eval->kl_dims.empty() || has_codes(run)) // whose KL is by level, not by dimension
         return {};
     const std::vector<RankedDim> ranked = rank_dims(eval->kl_dims);
     if (!(ranked.front().kl > 0))

@@ -85,6 +85,19 @@ Json read_config(const std::filesystem::path& run_dir) {
     return config;
 }
 
+// The mean of the numbers in a list; kMissing if there are none.
+double mean_of(const Json& line, const char* key) {
+    const Json::const_iterator list = line.find(key);
+    double total = 0, count = 0;
+    if (list != line.end() && list->is_array())
+        for (const Json& value : *list)
+            if (value.is_number()) {
+                total += value.get<double>();
+                count += 1;
+            }
+    return count > 0 ? total / count : kMissing;
+}
+
 TrainRecord train_record(const Json& line) {
     return {.step = json_number(line, "step"),
             .epoch = json_number(line, "epoch"),
@@ -95,6 +108,7 @@ TrainRecord train_record(const Json& line) {
             .lr = json_number(line, "lr"),
             .beta = json_number(line, "beta"),
             .loss_scale = json_number(line, "loss_scale"),
+            .perplexity = mean_of(line, "perplexity"),
             .images_per_s = json_number(line, "images_per_s"),
             .elapsed_s = json_number(line, "elapsed_s")};
 }
@@ -107,6 +121,7 @@ EvalRecord eval_record(const Json& line) {
                       .nll = json_number(line, "nll"),
                       .kl = json_number(line, "kl"),
                       .active_units = json_number(line, "active_units"),
+                      .perplexity = mean_of(line, "perplexity"),
                       .elapsed_s = json_number(line, "elapsed_s"),
                       .kl_dims = {}};
     if (record.split.empty())

@@ -23,6 +23,7 @@ struct TrainRecord {
     double loss = kMissing, nll = kMissing, kl = kMissing; // nats per sample
     double grad_norm = kMissing, lr = kMissing, beta = kMissing;
     double loss_scale = kMissing; // of f16; a step with an infinite norm was skipped
+    double perplexity = kMissing; // of codes, the mean of the levels
     double images_per_s = kMissing;
     double elapsed_s = kMissing;
 };
@@ -33,6 +34,7 @@ struct EvalRecord {
     std::string split;
     double elbo = kMissing, nll = kMissing, kl = kMissing; // nats per sample
     double active_units = kMissing;
+    double perplexity = kMissing; // of codes, the mean of the levels
     double elapsed_s = kMissing;
     std::vector<double> kl_dims; // (D)
 };

@@ -95,6 +95,10 @@ void run_eval(Options& o) {
     if (o.images && config.height == 1)
         fail(Status::usage, "--images: the model's samples are rows of numbers, not images");
     o.disentanglement = o.disentanglement || !o.factors.empty();
+    if ((config.vq || config.deterministic) && o.aggregate > 0)
+        fail(Status::usage, "--aggregate: the model has no Gaussian posterior");
+    if (config.vq && o.disentanglement)
+        fail(Status::usage, "--disentanglement: the latents of ", config.name, " are maps of codes");
     Factors factors = o.disentanglement ? factors_for(o, data) : Factors();
     Collected collected;
     EvaluateOptions options;
@@ -132,6 +136,8 @@ void run_eval(Options& o) {
         result["psnr"] = collected.psnr / double(e.count);
         result["ssim"] = collected.ssim / double(e.count);
     }
+    if (!e.perplexity.empty())
+        result["perplexity"] = e.perplexity;
     if (o.aggregate > 0)
         add_aggregate(result, collected, o.aggregate, config.latent, o.common.seed);
     if (o.disentanglement)

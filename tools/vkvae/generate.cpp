@@ -101,7 +101,7 @@ struct Options {
     int columns = 8, steps = 9;
     std::string dims = "10"; // most rows, or a list of dimensions
     float range = 3;
-    bool spherical = false;
+    bool spherical = false, codes = false;
     PriorOptions prior;
 };
 
@@ -203,6 +203,8 @@ void run_traverse(Options& o) {
     check_output(o.out, o.common, {".png", ".npy"});
     OpenModel model = open_model(o.model, o.common);
     const ModelConfig& config = model.vae->config();
+    if (config.vq)
+        fail(Status::usage, "the latents of ", config.name, " are maps of codes, which have no dimensions to move");
     std::vector<int> dims = chosen_dims(o, model);
     check_images(o.out, config, int64_t(dims.size()) * o.steps);
     Sampler sampler(*model.device, *model.vae, *model.parameters, kSampleBatch);
@@ -224,14 +226,25 @@ void run_encode(Options& o) {
     Dataset data = data_for(o, model);
     int64_t latent = model.vae->config().latent;
     Sampler sampler(*model.device, *model.vae, *model.parameters, std::min<int64_t>(data.count, 256));
+    const VqConfig& vq = model.vae->config().vq;
+    if (o.codes && !vq)
+        fail(Status::usage, "--codes: the posterior of ", model.vae->config().name, " has no codes");
     std::vector<float> mu;
     constexpr int64_t kPiece = 4096; // images held as floats at a time
     for (int64_t first = 0; first < data.count; first += kPiece) {
-        std::vector<float> piece = sampler.encode(first_images(data, first, kPiece)).mu;
-        mu.insert(mu.end(), piece.begin(), piece.end());
+        std::vector<float> images = first_images(data, first, kPiece);
+        if (o.codes) {
+            std::vector<uint32_t> codes = sampler.encode_codes(images);
+            mu.insert(mu.end(), codes.begin(), codes.end());
+        } else {
+            std::vector<float> piece = sampler.encode(images).mu;
+            mu.insert(mu.end(), piece.begin(), piece.end());
+        }
     }
-    write_npy(o.out, Shape{data.count, latent}, mu);
+    write_npy(o.out, o.codes ? Shape{data.count, vq.levels, vq.height, vq.width} : Shape{data.count, latent}, mu);
     save_pipeline_cache(*model.device);
+    if (o.codes)
+        return done(o, {{"count", data.count}, {"levels", vq.levels}, {"height", vq.height}, {"width", vq.width}});
     done(o, {{"count", data.count}, {"latent", latent}});
 }
 
@@ -310,6 +323,7 @@ void add_encode(CLI::App& app) {
     auto o = std::make_shared<Options>();
     CLI::App* verb = add_verb(app, "encode", "posterior means of all samples, as .npy (N, D)", o, "latents.npy");
     add_data(*verb, o->data, false, "test");
+    verb->add_flag("--codes", o->codes, "of a vq posterior the codes instead, N x levels x h x w");
     verb->callback([o] { run_encode(*o); });
 }
 

@@ -19,8 +19,8 @@ struct InfoOptions {
 };
 
 void run_info(const InfoOptions& o) {
-    ModelConfig config = find_model(o.model);
-    Vae vae(config);
+    Vae vae(find_model(o.model));
+    const ModelConfig& config = vae.config();
     Parameters parameters = vae.make_parameters();
     std::unique_ptr<Device> device = open_device(o.common);
     TrainOptions train;

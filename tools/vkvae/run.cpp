@@ -158,19 +158,28 @@ void evaluate_run(Run& run) {
     options.progress = [](int64_t, int64_t) { return !interrupted(); };
     const Evaluation& e = run.last = evaluate(*run.device, *run.vae, *run.parameters, view, options);
     int64_t step = run.trainer->step();
-    run.metrics->write({{"kind", "eval"},
-                        {"step", step},
-                        {"epoch", run.epoch_of(step)},
-                        {"split", run.test.count > 0 ? "test" : "train"},
-                        {"elbo", e.elbo},
-                        {"nll", e.nll},
-                        {"kl", e.kl},
-                        {"active_units", e.active_units},
-                        {"kl_dims", e.kl_dims}});
-    char text[160];
-    std::snprintf(text, sizeof(text), "epoch %.4g: %s -elbo %.3f  nll %.3f  kl %.3f  active units %lld of %lld",
-                  run.epoch_of(step), run.test.count > 0 ? "test" : "train", -e.elbo, e.nll, e.kl,
-                  static_cast<long long>(e.active_units), static_cast<long long>(run.vae->config().latent));
+    const VqConfig& vq = run.vae->config().vq;
+    Json line = {{"kind", "eval"},
+                 {"step", step},
+                 {"epoch", run.epoch_of(step)},
+                 {"split", run.test.count > 0 ? "test" : "train"},
+                 {"elbo", e.elbo},
+                 {"nll", e.nll},
+                 {"kl", e.kl}};
+    if (vq)
+        line["perplexity"] = e.perplexity;
+    else
+        line["active_units"] = e.active_units;
+    line["kl_dims"] = e.kl_dims;
+    run.metrics->write(line);
+    char text[160], latents[80];
+    std::snprintf(latents, sizeof(latents), "active units %lld of %lld", static_cast<long long>(e.active_units),
+                  static_cast<long long>(run.vae->config().latent));
+    if (vq)
+        std::snprintf(latents, sizeof(latents), "perplexity %.1f of %lld codes", e.perplexity.front(),
+                      static_cast<long long>(vq.codes));
+    std::snprintf(text, sizeof(text), "epoch %.4g: %s -elbo %.3f  nll %.3f  kl %.3f  %s", run.epoch_of(step),
+                  run.test.count > 0 ? "test" : "train", -e.elbo, e.nll, e.kl, latents);
     run.progress->message(text);
     if (-e.elbo < run.best) {
         run.best = -e.elbo;
@@ -199,6 +208,8 @@ void write_pictures(Run& run) {
                      interpolation_rows(sampler, first_images(set, 0, count), config.pixels(), config.latent,
                                         kGrid + 1, false, labels(count)),
                      config, kGrid + 1);
+    if (config.vq)
+        return; // a number of one place of a map has no meaning of its own
     std::vector<int> dims = dims_by_kl(run.last.kl_dims, config.latent, 10);
     std::vector<float> base = sampler.encode(first_images(set, 0, 1), labels(1)).mu;
     write_images(run.dir / "traversal.png", traversal_rows(sampler, base, dims, kGrid + 1, 2.5f, labels(1)), config,
@@ -237,6 +248,8 @@ void log_steps(Run& run, const std::vector<StepStats>& stats) {
         const std::vector<std::string> extras = run.vae->extras();
         for (size_t i = 0; i < extras.size(); i++)
             line[extras[i]] = s.extras[i];
+        if (!s.perplexity.empty())
+            line["perplexity"] = s.perplexity;
         if (t.precision == DType::f16) {
             line["loss_scale"] = s.loss_scale;
             line["skipped"] = s.skipped;

@@ -75,7 +75,7 @@ Tensor upsample2x_conv2d(Graph& g, Tensor x, Tensor w, Tensor bias, Activation a
 Tensor reshape(Graph& g, Tensor x, Shape shape); // the same bytes, nothing is copied
 Tensor concat(Graph& g, Tensor a, Tensor b, int axis = -1);
 Tensor slice(Graph& g, Tensor x, int axis, int64_t start, int64_t length);
-// Tokens 0 ... classes - 1 as unit vectors: (...) -> (..., classes); other numbers are zeros. Not differentiated.
+// Tokens 0 ... classes - 1, or codes of u32, as unit vectors: (...) -> (..., classes); other numbers are zeros. Not differentiated.
 // ops/one_hot.cpp
 Tensor one_hot(Graph& g, Tensor x, int64_t classes);
 
@@ -99,6 +99,7 @@ enum class Stream : uint32_t {
     sample = 5,
     binarize = 6,
     data = 7,
+    codebook = 8,
 };
 // Element i is drawn with the counter (element_base + i, draw, stream, step) of StepParams; the same on every device.
 Tensor random_uniform(Graph& g, Shape shape, Stream stream); // [0, 1)
@@ -208,6 +209,50 @@ struct AdamOptions {
     bool decoupled_decay = false;
 };
 Tensor adam(Graph& g, const OptimizerState& state, Tensor m, Tensor v, const AdamOptions& options);
+
+// ---- vector quantisation: ops/quantize.cpp -------------------------------------------------------------------------
+
+// Codes are (M) u32, numbers of the rows of a codebook (K, D). Between equally near ones the lowest wins.
+Tensor nearest_code(Graph& g, Tensor z, Tensor codebook); // z (M, D) -> (M); no gradient
+Tensor embedding(Graph& g, Tensor table, Tensor codes);    // rows of table (K, D), which learns: (M, D)
+
+// z (M, D) as the sum of one row of each codebook, each taking what those before it have left. The gradient goes straight
+// through to z; that of the error pulls z to its codes, times `commitment`, and with trains_codebooks also the codes to
+// their z. van den Oord et al. 2017.
+struct QuantizeOptions {
+    float commitment = 0.25f;
+    bool trains_codebooks = false;
+};
+struct Quantized {
+    Tensor z;                  // (M, D)
+    Tensor error;              // (M): squared distances that the codebooks left, summed over D and codebooks
+    std::vector<Tensor> codes; // (M) u32, of each codebook
+    std::vector<Tensor> given; // (M, D), what each codebook was given; of the first z
+};
+Quantized quantize(Graph& g, Tensor z, std::span<const Tensor> codebooks, const QuantizeOptions& options);
+Tensor perplexity(Graph& g, Tensor counts); // exp of the entropy of counts (K) / sum: how many codes are in use; (1)
+
+// Moves a codebook in place: its codes to moving averages of the z that chose them, unless they learn by gradient, and codes
+// that hardly anything chooses to a random z of this step. `frequencies` (K), which start at 1 / K, are the moving average of
+// how often each is chosen, as parts of 1. An optimizer whose control says "no update" stops this as well.
+struct CodebookState {
+    Tensor codebook, frequencies; // (K, D), (K)
+    Tensor control;               // (4), what an optimizer returned
+    Tensor counts = {};           // (K), sums of the one-hot codes, if there are any already
+};
+struct CodebookOptions {
+    float decay = 0.99f;
+    float restart = 0.02f;   // dead: chosen less often than this part of 1 / K; 0: never
+    bool average = true;     // false: the codes learn by gradient
+    uint32_t first_draw = 0; // keeps the draws of several codebooks apart: K further for each
+};
+void update_codebook(Graph& g, const CodebookState& state, Tensor z, Tensor one_hot, const CodebookOptions& options);
+
+// -log softmax(logits)[code] of each row: logits (M, K), codes (M) u32 -> (M).
+Tensor cross_entropy(Graph& g, Tensor logits, Tensor codes);
+// w (KH, KW, C, O) without the taps at and after the middle in reading order; with `centre` the middle stays. What
+// convolutions of an autoregressive model see: van den Oord et al. 2016, "Pixel Recurrent Neural Networks", section 3.4.
+Tensor causal_mask(Graph& g, Tensor w, bool centre);
 
 // ---- statistics: ops/gather.cpp ------------------------------------------------------------------------------------
 

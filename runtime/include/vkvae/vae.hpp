@@ -49,10 +49,24 @@ struct ObjectiveConfig {
     float off_diagonal = 0, diagonal = 0; // of DIP-VAE
 };
 
+// "posterior": {"type": "vq", ...}: at each place of a map, q(z|x) is one row of a codebook, or the sum of one of each of
+// several. z is the map of these rows. van den Oord et al. 2017. And "prior": {"type": "pixelcnn", ...} over the codes.
+struct VqConfig {
+    int64_t codes = 0, dim = 0;       // K, D; no codes: the posterior is Gaussian
+    int64_t levels = 1;               // codebooks, each for what is left by those before it
+    int64_t height = 1, width = 1;    // of the map; the Vae learns it from its encoder
+    float commitment = 0.25f, decay = 0.99f, restart = 0.02f;
+    bool average = true;              // "codebook": "ema", else "gradient"
+    int64_t prior_channels = 0, prior_layers = 0; // of the PixelCNN; no channels: the prior is uniform
+    explicit operator bool() const { return codes > 0; }
+    int64_t positions() const { return height * width; }
+};
+
 struct ModelConfig {
     std::string name;
     int64_t height = 0, width = 0, channels = 0; // of the input; a vector of D numbers is (1, D, 1)
-    int64_t latent = 0;                          // D: numbers in all levels' latents
+    int64_t latent = 0;                          // D: numbers in all levels' latents, or in the map of a vq posterior
+    VqConfig vq;
     std::string likelihood;                      // a row of the table in vae/likelihood.cpp
     float sigma = 1;                             // of a gaussian likelihood; its start value if learned
     bool learned_sigma = false;
@@ -96,6 +110,7 @@ struct Parameter {
     float gain = 1;
     float fill = 0;
     bool narrow = false; // only products read it: from its copy of 16 bits, if there is one
+    bool trained = true; // false: state that no gradient and no optimizer touches, kept and saved with the weights
     // Several parameters may be neighbouring columns of one matrix in memory, which one product takes then: the length of
     // its rows, 0 for a parameter of its own, and the first of this one's columns. `offset` is of its first number.
     int64_t row = 0, column = 0;
@@ -111,6 +126,7 @@ class Parameters {
     const std::vector<Parameter>& list() const { return list_; }
     int64_t count() const;  // numbers the model has
     int64_t padded() const { return padded_; } // length of the flat buffer: slices start at bindable offsets
+    int64_t trained() const { return trained_; } // length of its first part, the optimizer's; state comes after it
     // Views of a flat tensor (padded), one for each parameter, or of `narrow` for those that have their copy there. What are
     // columns of one matrix share a view of it.
     std::vector<Tensor> views(Graph& g, Tensor flat, Tensor narrow = {}) const;
@@ -135,14 +151,14 @@ class Parameters {
     std::array<float, 3> loss_scale() const; // of f16, as are the following
     void set_loss_scale(const std::array<float, 3>& state);
     uint64_t bytes(bool training, DType precision) const;
+    Device& device() const; // errors: no memory yet
 
   private:
     std::vector<float> read(const Parameter& p, Region region) const;
     void upload(uint64_t first, std::span<const float> weights);
-    Device& device() const;
     Device* device_ = nullptr;
     std::vector<Parameter> list_;
-    int64_t padded_ = 0;
+    int64_t padded_ = 0, trained_ = 0;
     bool training_ = false;
     DType precision_ = DType::f32;
     Buffer buffer_;
@@ -198,6 +214,13 @@ struct Elbo {
     Tensor moments;          // (N, 2 D): of q(z|x), mu and after it logvar
     Tensor z, prediction;    // (N K, D), (N K, pixels P)
     std::vector<std::pair<std::string, Tensor>> extras; // (1) each: what else the objective is made of, see Vae::extras()
+    // Of a vq posterior, whose kl does not depend on the encoder, so that loss = nll + quantisation error + what the prior
+    // learns from:
+    Tensor perplexity;       // (levels): of the codes of this batch
+    struct Level {
+        Tensor given, one_hot, counts; // what the codebook was given (M, D), its codes (M, K), their sums (K)
+    };
+    std::vector<Level> levels;
 };
 
 class Vae {
@@ -214,8 +237,14 @@ class Vae {
     // the prior of, and the decoder turns into the levels' own. See vae/levels.cpp.
     Weights add_weights(Graph& g, DType precision = DType::f32) const;
     // (N, 2 D): mu and after it logvar of q(z|x). Where levels depend on those above: on their means. A deterministic
-    // encoder's logvar is -30.
+    // encoder's logvar is -30. Of a vq posterior (N, D): what quantize() takes.
     Tensor encode(Graph& g, const Weights& w, Tensor x, Tensor y = {}) const;
+    // Of a vq posterior, M = N h w rows in (N, h, w) order: what encode() made as codes; what the prior says of these, as
+    // logits (M, K) of each level, and as their nll (N, levels) in nats; and after an optimizer, the codebooks' own update.
+    Quantized quantize(Graph& g, const Weights& w, Tensor encoded) const;
+    std::vector<Tensor> code_logits(Graph& g, const Weights& w, std::span<const Tensor> codes) const;
+    Tensor code_nll(Graph& g, const Weights& w, std::span<const Tensor> codes) const;
+    void update_codebooks(Graph& g, const Weights& w, const Elbo& elbo, Tensor control) const;
     Tensor decode(Graph& g, const Weights& w, Tensor z, Tensor y = {}) const; // (N, pixels P): what the likelihood takes
     Tensor mean(Graph& g, Tensor prediction) const;            // of p(x|z), in [0,1] for images
     Tensor nll(Graph& g, const Weights& w, Tensor x, Tensor prediction, float scale) const; // (N)
@@ -246,6 +275,7 @@ class Vae {
     struct Scope; // vae/layers.hpp
 
   private:
+    Elbo elbo_vq(Graph& g, const Weights& w, Tensor x, Tensor seen) const;
     Scope scope(Graph& g, const Weights& w) const;
     Tensor kl_of(Graph& g, const Weights& w, const Rsample& drawn) const;
     ModelConfig config_;
@@ -318,6 +348,7 @@ struct StepStats {
     bool skipped = false; // gradients went beyond f16's range: no weight has changed, the scale is halved
     std::vector<float> kl_dims; // (Vae::kl_columns())
     std::vector<float> extras;  // those of Vae::extras()
+    std::vector<float> perplexity; // (levels) of a vq posterior: of the batch's codes
 };
 
 // A plan of forward + backward + optimizer with its rings. Data are on the device if they fit, else they stream.
@@ -365,7 +396,8 @@ class Sampler {
     Sampler(Device& device, const Vae& vae, const Parameters& parameters, int64_t batch);
     ~Sampler();
     // From the prior: z[i] depends on (seed, i) alone. The temperature scales standard deviations: of all levels, or each
-    // of its own, the top one first. Errors: Status::usage if there are neither one nor as many temperatures as levels.
+    // of its own, the top one first; of a vq posterior it divides the logits of codes. Errors: Status::usage if there are
+    // neither one nor as many temperatures as levels.
     std::vector<float> sample_latents(int64_t n, uint64_t seed, std::span<const float> temperatures);
     std::vector<float> sample_latents(int64_t n, uint64_t seed, float temperature = 1) {
         return sample_latents(n, seed, std::span<const float>(&temperature, 1));
@@ -373,12 +405,16 @@ class Sampler {
     // labels (n) are for conditional models, which need them; others take none.
     std::vector<float> decode(std::span<const float> z, std::span<const uint8_t> labels = {}); // (n, D)
     struct Encoded {
-        std::vector<float> mu, logvar; // (n, D)
+        std::vector<float> mu, logvar; // (n, D); of a vq posterior z and nothing
     };
     Encoded encode(std::span<const float> images, std::span<const uint8_t> labels = {}); // (n, H, W, C)
     std::vector<float> reconstruct(std::span<const float> images, std::span<const uint8_t> labels = {}) {
         return decode(encode(images, labels).mu, labels);
     }
+    // Of a vq posterior: codes (n, levels, h, w), and the z that they stand for.
+    std::vector<uint32_t> encode_codes(std::span<const float> images);
+    std::vector<uint32_t> sample_codes(int64_t n, uint64_t seed, float temperature = 1);
+    std::vector<float> latents_of(std::span<const uint32_t> codes) const;
 
   private:
     void add_pseudo_posteriors(std::vector<float>& z, uint64_t seed);
@@ -395,7 +431,7 @@ std::vector<float> interpolate(std::span<const float> a, std::span<const float> 
 struct EvaluatedBatch {
     int64_t first = 0, count = 0;   // samples [first, first + count) of the data
     std::span<const float> x, mean; // (count, pixels): as the model saw them, and their reconstructions from mu
-    std::span<const float> moments; // (count, 2 D): of q(z|x), mu and after it logvar
+    std::span<const float> moments; // (count, 2 D): of q(z|x), mu and after it logvar; empty of a vq posterior
     std::span<const float> nll, kl; // (count) for one draw of z, (count, Vae::kl_columns())
     std::span<const double> iw_nll; // (count), empty without importance samples
 };
@@ -419,6 +455,7 @@ struct Evaluation {
     double mse = 0;           // of the reconstruction from mu, per element
     // -log (1/K sum_k p(x, z_k) / q(z_k|x)), an upper bound of -log p(x) that tightens with K (Burda et al. 2015).
     double iw_nll = 0;
+    std::vector<double> perplexity; // (levels) of a vq posterior: of all codes of the data
 };
 Evaluation evaluate(Device& device, const Vae& vae, const Parameters& parameters, const DataView& data,
                     const EvaluateOptions& options);
