@@ -267,7 +267,7 @@ TEST_CASE("a prior learns the codes beside the model, and leaves the model as it
     CHECK(sampler.sample_codes(2, 10) != two);
 }
 
-TEST_CASE("in mixed precision codebooks stay f32, and learning goes its way") {
+TEST_CASE("in mixed precision codebooks stay f32, and learning goes its way" * doctest::test_suite("once")) {
     const char* wide = R"({"input": [8, 8, 1], "posterior": {"type": "vq", "codes": 16, "dim": 20, "residual": 2},
         "prior": {"type": "pixelcnn", "channels": 20, "layers": 1},
         "encoder": [{"type": "conv2d", "out": 24, "kernel": 4, "stride": 2, "padding": 1, "activation": "relu"}],
