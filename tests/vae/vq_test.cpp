@@ -267,6 +267,28 @@ TEST_CASE("a prior learns the codes beside the model, and leaves the model as it
     CHECK(sampler.sample_codes(2, 10) != two);
 }
 
+TEST_CASE("in mixed precision codebooks stay f32, and learning goes its way" * doctest::test_suite("once")) {
+    const char* wide = R"({"input": [8, 8, 1], "posterior": {"type": "vq", "codes": 16, "dim": 20, "residual": 2},
+        "prior": {"type": "pixelcnn", "channels": 20, "layers": 1},
+        "encoder": [{"type": "conv2d", "out": 24, "kernel": 4, "stride": 2, "padding": 1, "activation": "relu"}],
+        "decoder": [{"type": "conv_transpose2d", "out": 24, "kernel": 4, "stride": 2, "padding": 1,
+                     "activation": "relu"}, {"type": "conv2d", "out": 1, "kernel": 3, "padding": 1}]})";
+    double exact = 0;
+    for (DType precision : {DType::f32, DType::f16, DType::bf16}) {
+        CAPTURE(std::string(type_name(precision)));
+        Model model(wide);
+        model.parameters.allocate(test_device(), true, precision);
+        Run::start(model, 3);
+        Trainer trainer(test_device(), model.vae, model.parameters, view_of(some_data(), kPixels),
+                        {.batch = 10, .lr = 5e-3f, .seed = 3, .precision = precision, .max_steps = 8});
+        std::vector<StepStats> stats = trainer.run(60);
+        if (precision == DType::f32)
+            exact = stats[0].loss;
+        CHECK(stats[0].loss == doctest::Approx(exact).epsilon(0.02)); // a place between two codes may take either
+        CHECK(mean_nll(std::span(stats).last(5)) < 0.7 * mean_nll(std::span(stats).first(3)));
+    }
+}
+
 TEST_CASE("a vector can be quantised too, and its model has one place") {
     Model model(R"({"input": [6], "posterior": {"type": "vq", "codes": 8, "dim": 3}, "likelihood": "gaussian",
                     "encoder": [{"type": "linear", "out": 5, "activation": "relu"}],

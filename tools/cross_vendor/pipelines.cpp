@@ -98,6 +98,14 @@ Graph other_operations() {
     for (DType type : {DType::u8, DType::f32})
         for (Binarize binarize : {Binarize::none, Binarize::dynamic})
             gather(g, g.input({60000, 784}, "data", type), indices, binarize);
+    Quantized q = quantize(g, a, {{b}}, {.trains_codebooks = true});
+    with_gradient(q.error, {a, b});
+    with_gradient(embedding(g, b, q.codes[0]), {b});
+    with_gradient(cross_entropy(g, a, q.codes[0]), {a});
+    with_gradient(causal_mask(g, w, true), {w});
+    Tensor hot = one_hot(g, q.codes[0], 128), counts = sum(g, hot, 0, 1);
+    perplexity(g, counts);
+    update_codebook(g, {b, g.input({128}, "frequencies"), g.input({4}, "control"), counts}, a, hot, {});
     OptimizerState state = {a, b, g.input({1}, "halted", DType::u32)};
     sgd(g, state, eps, 0.9f, 0.01f);
     Tensor m = g.input({128, 64}, "m");
