@@ -7,7 +7,8 @@
 
 namespace vkvae {
 
-// In nats. mutual_information + kl is the mean over the drawn z of log q(z|x) - log p(z): the ELBO's KL, sampled.
+// In nats. mutual_information + kl is the mean over the drawn z of log q(z|x) - log p(z): the ELBO's KL, sampled. So
+// where the information is capped by log N, kl and total_correlation are too large by what it lacks.
 struct AggregatePosterior {
     double mutual_information = 0; // I(x; z) under q, where x is one of the N; at most log N, which caps large ones
     double kl = 0;                 // KL(q(z) || p(z)) = total_correlation + dimension_kl
