@@ -48,8 +48,7 @@ check 'one JSON object' one_json_object stdout
 check 'two rows of six' test "$(png_size n.png)" = 0000003e00000016
 check 'a sample is not its own neighbour' test "$(grep -o '"index":0,' stdout | wc -l)" = 0
 check 'neighbours of class 1 are of it' test "$(tail -n 1 stdout | sed 's/.*label:1//' | grep -o '"label":"[0-9]"' | sort -u)" = '"label":"1"'
-expect_exit 0 '^ +[0-9]+ +[0-9.]+ +[0-2]$' neighbors run --query 3,6 --count 2 --out n2.png
-expect_exit 0 '"count":24' neighbors run --query 3 --count 1000 --out all.npy --json && shape all.npy '(25,1,8,8)'
+expect_exit 0 '^ +[0-9]+ +[0-9.]+ +[0-2]$' neighbors run --query 3 --count 1000 --out all.npy && shape all.npy '(25,1,8,8)'
 
 # project
 expect_exit 0 '"variance_shares":\[' project run --components 3 --out p.svg p.csv p.npy --json
@@ -64,8 +63,7 @@ refute 'and nothing was written' test -e q.csv
 
 # traverse --dims
 expect_exit 0 '"dims":\[2,0\]' traverse run --dims 2,0 --steps 3 --out t.npy --json && shape t.npy '(6,1,8,8)'
-expect_exit 0 '"dims":\[1\]' traverse run --dims 1, --out t1.png --json
-for wrong in 3, -1 0 0,x 1,,2 '' 5000; do refuses 2 '--dims' traverse run "--dims=$wrong" --out x.png; done
+for wrong in 3, -1 0 0,x 1,,2 5000; do refuses 2 '--dims' traverse run "--dims=$wrong" --out x.png; done
 
 # morph
 expect_exit 0 '"frames":9' morph run 0 1 2 --frames 4 --out m.png --json
@@ -91,9 +89,7 @@ for sampler in aggregate gmm; do
   expect_exit 0 . sample run --sampler $sampler --count 5 --out other.npy --seed 5 --force
   refute "$sampler: another seed, other samples" cmp -s $sampler.npy other.npy
 done
-expect_exit 0 '"components":3' sample run --sampler gmm --components 3 --limit 40 --out g.png --json
-check 'limited' grep -q '"fitted_to":40' stdout
-expect_exit 0 '"fitted_to":24' sample run --sampler aggregate --split test --temperature 0 --out cold.png --json
+expect_exit 0 '"fitted_to":20,"components":3' sample run --sampler gmm --components 3 --limit 20 --split test --out g.png --json
 refuses 2 '70 components.*60' sample run --sampler gmm --components 70 --out x.png
 refuses 2 '--components is of' sample run --components 3 --out x.png
 refuses 2 '--limit is of' sample run --limit 3 --out x.png
@@ -105,13 +101,11 @@ shape aug.npy '(48,1,8,8)'
 shape aug.labels.npy '(48)'
 check 'labels are kept' cmp <(data_of aug.labels.npy | head -c 96) <(data_of aug.labels.npy | tail -c 96)
 refute 'copies differ' cmp -s <(data_of aug.npy | head -c 6144) <(data_of aug.npy | tail -c 6144)
-expect_exit 0 . augment run --split test --copies 1 --temperature 0 --out cold.npy --limit 4
-expect_exit 0 . reconstruct run --limit 4 --count 4 --out r4.npy
-same cold.npy r4.npy
+expect_exit 0 . augment run --split test --limit 24 --temperature 0 --out cold.npy
+check 'cold copies are reconstructions' cmp <(data_of cold.npy | head -c 1024) <(data_of r.npy)
 expect_exit 0 . augment run --split test --out augdir
 check 'a folder for each class' test "$(ls augdir | xargs)" = '0 1 2'
 check 'eight images in each' test "$(ls augdir/2 | wc -l)" = 8
-expect_exit 0 '"shape":\[' dataset augdir --split train --out back.npy --json
 
 # compress, decompress
 expect_exit 0 '"psnr":[0-9]+' compress run --out a.vkz --json
@@ -120,10 +114,9 @@ bits=$(json_value stdout bits_per_pixel)
 check 'the rate is that of the file' awk -v b="$bits" -v s="$(stat -c %s a.vkz)" 'BEGIN { d = b - s * 8 / (24 * 64); exit !(d * d < 1e-9) }'
 psnr=$(json_value stdout psnr)
 expect_exit 0 '"mode":"lossy"' decompress run a.vkz --out a.npy --json && shape a.npy '(24,1,8,8)'
-expect_exit 0 . compress run --step 0.05 --out fine.vkz --json
+expect_exit 0 . compress run --step 0.01 --out fine.vkz --json
 check 'a finer step, a better picture' awk -v a="$psnr" -v b="$(json_value stdout psnr)" 'BEGIN { exit !(b > a) }'
 check 'and a larger file' test "$(stat -c %s fine.vkz)" -gt "$(stat -c %s a.vkz)"
-expect_exit 0 . compress run --step 0.01 --out finest.vkz --json
 mse=$(json_value stdout mse)
 expect_exit 0 . eval run --json
 check 'the finest is the reconstruction' awk -v a="$mse" -v b="$(json_value stdout mse)" 'BEGIN { exit !(a < 1.01 * b && b < 1.01 * a) }'
@@ -152,7 +145,7 @@ done
 for at in 8 30 $((size / 2)) $((size - 2)); do
   cp a.vkz bad.vkz
   printf '\x5a' | dd of=bad.vkz bs=1 seek="$at" conv=notrunc status=none
-  cmp -s a.vkz bad.vkz || refuses 4 'damaged|another model' decompress run bad.vkz --out x.npy
+  cmp -s a.vkz bad.vkz || refuses 4 'bad.vkz.*(damaged|truncated)' decompress run bad.vkz --out x.npy
 done
 refuses 4 'not a .vkz' decompress run m.json --out x.npy
 refuses 4 "12 x 22" compress run r.png --lossless --out x.vkz

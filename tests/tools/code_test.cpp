@@ -10,7 +10,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
+#include <map>
 
 #include "io/temp_folder.hpp"
 #include "ops/philox.hpp"
@@ -254,7 +254,7 @@ TEST_CASE("classes of means are finer towards both ends, and symmetric") {
 // A linear model in closed form, so that what coding must cost is known: x has D latents, each decides half of the
 // pixels of its part.
 TEST_CASE("bits back returns the same bytes, at the cost of the negative ELBO") {
-    constexpr int64_t kLatent = 3, kEach = 16, kPixels = kLatent * kEach, kCount = 203;
+    constexpr int64_t kLatent = 3, kEach = 16, kPixels = kLatent * kEach, kCount = 2003;
     BitsBackNet net;
     net.pixels = kPixels;
     net.latent = kLatent;
@@ -286,23 +286,27 @@ TEST_CASE("bits back returns the same bytes, at the cost of the negative ELBO") 
         x.push_back(float(byte) / 255.0f);
     net.encode(x, mu, logvar);
     double bits = 0;
+    std::map<std::pair<size_t, int>, FrequencyTable> tables;
     constexpr int kDraws = 12;
     for (uint32_t draw = 0; draw < kDraws; draw++)
         for (size_t i = 0; i < mu.size(); i++) {
             float z = mu[i] + std::exp(0.5f * logvar[i]) * float(normal(uint32_t(i), 40 + draw));
             float mean = 1 / (1 + std::exp(-3 * z));
-            FrequencyTable table =
-                pixel_table(code.pixel_model, mean_class(mean), int(std::floor(double(mean) * 255 + 0.5)));
+            size_t group = mean_class(mean);
+            int byte = int(std::floor(double(mean) * 255 + 0.5));
+            FrequencyTable& table = tables[{group, byte}];
+            if (table.starts.empty())
+                table = pixel_table(code.pixel_model, group, byte);
             for (size_t k = 0; k < kEach; k++)
                 bits += table.cost(images[i * kEach + k]) / kDraws;
         }
     for (size_t i = 0; i < mu.size(); i++)
         bits += 0.5 * double(mu[i] * mu[i] + std::exp(logvar[i]) - logvar[i] - 1) / std::log(2);
     double net_bits = 32 * double(code.words.size()) - double(code.invented_bits);
-    CHECK(net_bits == doctest::Approx(bits).epsilon(0.01));
-    CHECK(net_bits < 0.85 * kCount * kPixels); // a bit a pixel without a model
+    CHECK(net_bits == doctest::Approx(bits).epsilon(0.02)); // each code draws its latents once
+    CHECK(net_bits < 0.9 * kCount * kPixels);               // a bit a pixel without a model
 
-    for (size_t size = 0; size < code.words.size(); size += 7) {
+    for (size_t size = 0; size < code.words.size(); size += 499) {
         std::vector<uint32_t> cut(code.words.begin(), code.words.begin() + std::ptrdiff_t(size));
         std::vector<uint8_t> result;
         Outcome outcome = outcome_of([&] { result = bits_back_decode(net, code.pixel_model, cut, kCount, "c"); });

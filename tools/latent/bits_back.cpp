@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "latent/exact.hpp"
+#include "ops/philox.hpp"
 #include "vkvae/error.hpp"
 
 namespace vkvae {
@@ -36,8 +37,29 @@ struct Seen {
     std::vector<std::vector<uint32_t>> counts;
 };
 
+// Where a class ends: 2^-11, 1.5 2^-11, 2^-10, ... 1.5 2^-2, 1/2, exact in floats; the upper half mirrors the lower.
+constexpr auto kClassEnds = [] {
+    std::array<double, kMeanClasses / 2> ends{};
+    for (size_t level = 0; level < ends.size(); level++)
+        ends[level] = level == 0 ? 0x1p-11 : level % 2 ? ends[level - 1] * 1.5 : ends[level - 1] / 1.5 * 2;
+    return ends;
+}();
+
+double class_centre(size_t group) {
+    bool upper = group >= kMeanClasses / 2;
+    size_t level = upper ? kMeanClasses - 1 - group : group;
+    double centre = 0.5 * ((level > 0 ? kClassEnds[level - 1] : 0) + kClassEnds[level]);
+    return upper ? 1 - centre : centre;
+}
+
+// What is expected of a class before anything is seen of it: a share of the pixels black or white, as among all pixels,
+// and such that their mean is the class's. It counts as much as one pixel seen.
+struct Expected {
+    double zero = 0, full = 0;
+};
+
 // EM for the weights at one scale; returns the log likelihood.
-double fit_weights(const Seen& seen, int scale, double& zero, double& full) {
+double fit_weights(const Seen& seen, const Expected& expected, int scale, double& zero, double& full) {
     zero = full = 1.0 / 3;
     std::vector<std::vector<double>> p;
     for (int m : seen.means)
@@ -57,23 +79,32 @@ double fit_weights(const Seen& seen, int scale, double& zero, double& full) {
                 sum += count * std::log(all);
                 (x == 0 ? zeros : fulls) += count * spike / all; // a spike of 0 adds nothing
             }
-        zero = zeros / total;
-        full = fulls / total;
+        zero = (zeros + expected.zero) / (total + 1);
+        full = (fulls + expected.full) / (total + 1);
     }
     return sum;
 }
 
-PixelModel::Row fit_row(const Seen& seen) {
+PixelModel::Row rounded_row(double zero, double full, int scale) {
+    PixelModel::Row row;
+    row.zero = uint16_t(std::min(65535.0, std::floor(zero * 65536 + 0.5)));
+    row.full = uint16_t(std::min(65535.0 - row.zero, std::floor(full * 65536 + 0.5)));
+    row.scale = uint16_t(scale);
+    return row;
+}
+
+// A class of which nothing was seen takes the scale of `neighbour`: coding draws other latents than fitting did.
+PixelModel::Row fit_row(const Seen& seen, const Expected& expected, const PixelModel::Row& neighbour) {
+    if (seen.means.empty())
+        return rounded_row(expected.zero, expected.full, neighbour.scale);
     PixelModel::Row best;
     double most = -INFINITY;
-    for (int scale = 0; scale < kScales && !seen.means.empty(); scale++) {
-        double zero = 0, full = 0, sum = fit_weights(seen, scale, zero, full);
+    for (int scale = 0; scale < kScales; scale++) {
+        double zero = 0, full = 0, sum = fit_weights(seen, expected, scale, zero, full);
         if (sum <= most)
             continue;
         most = sum;
-        best.zero = uint16_t(std::min(65535.0, std::floor(zero * 65536 + 0.5)));
-        best.full = uint16_t(std::min(65535.0 - best.zero, std::floor(full * 65536 + 0.5)));
-        best.scale = uint16_t(scale);
+        best = rounded_row(zero, full, scale);
     }
     return best;
 }
@@ -156,6 +187,14 @@ struct Coder {
         double half = 0.5 * std::clamp(double(logvar[size_t(i)]), -40.0, 40.0);
         return {cells, double(mu[size_t(i)]), exact_exp(half)};
     }
+    // Latents as coding will find them, for fitting.
+    std::vector<float> draw(int64_t first) const {
+        std::vector<float> z = mu;
+        for (size_t i = 0; i < z.size(); i++)
+            z[i] += std::exp(0.5f * std::clamp(logvar[i], -40.0f, 40.0f)) *
+                    random_normal(0, Stream::sample, 0, uint32_t(first), uint32_t(i));
+        return z;
+    }
     std::vector<float> means(std::span<const int64_t> z) const {
         std::vector<float> points(size_t(net.batch * net.latent), 0.0f);
         for (size_t i = 0; i < z.size(); i++)
@@ -173,7 +212,7 @@ PixelModel fit_pixels(Coder& coder, std::span<const uint8_t> images, int64_t n) 
     for (int64_t first = 0; first < n; first += net.batch) {
         int64_t count = std::min(net.batch, n - first);
         coder.encode(images, first, count);
-        std::vector<float> means = net.decode(coder.mu);
+        std::vector<float> means = net.decode(coder.draw(first));
         check_finite(means, "The mean");
         for (int64_t i = 0; i < count * net.pixels; i++) {
             size_t group = mean_class(means[size_t(i)]);
@@ -187,25 +226,26 @@ PixelModel fit_pixels(Coder& coder, std::span<const uint8_t> images, int64_t n) 
             seen[group].counts[size_t(place)][images[size_t(first * net.pixels + i)]]++;
         }
     }
+    double spikes = double(std::count_if(images.begin(), images.end(), [](uint8_t x) { return x == 0 || x == 255; }));
+    double share = spikes / double(images.size());
     PixelModel model;
-    for (size_t group = 0; group < kMeanClasses; group++)
-        model.rows[group] = fit_row(seen[group]);
+    PixelModel::Row neighbour{0, 0, kScales / 2};
+    for (size_t group = 0; group < kMeanClasses; group++) {
+        double centre = class_centre(group);
+        neighbour = model.rows[group] = fit_row(seen[group], {share * (1 - centre), share * centre}, neighbour);
+    }
     return model;
 }
 
 } // namespace
 
-// Thresholds 2^-11, 1.5 2^-11, 2^-10, ... 1.5 2^-2, exact in floats, from either end.
 size_t mean_class(float mean) {
     float m = std::clamp(mean, 0.0f, 1.0f);
     bool upper = m >= 0.5f;
-    float rest = upper ? 1 - m : m; // exact
+    double rest = upper ? 1 - m : m; // exact
     size_t level = 0;
-    for (float threshold = 0x1p-11f; level < kMeanClasses / 2 - 1; level++) {
-        if (rest < threshold)
-            break;
-        threshold = level % 2 == 0 ? threshold * 1.5f : threshold / 1.5f * 2;
-    }
+    while (level < kMeanClasses / 2 - 1 && rest >= kClassEnds[level])
+        level++;
     return upper ? kMeanClasses - 1 - level : level;
 }
 
