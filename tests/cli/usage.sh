@@ -1,6 +1,6 @@
 # Every verb explains itself; whatever is asked for wrongly gets the right exit code, a sentence, and changes nothing.
 . "$(dirname "$0")/lib.sh"
-verbs=(devices train resume sample reconstruct interpolate traverse encode decode eval info dataset bench
+verbs=(devices train resume sample reconstruct interpolate traverse encode decode eval score info dataset bench
   arithmetic neighbors project morph augment compress decompress)
 
 for verb in "${verbs[@]}"; do
@@ -42,7 +42,7 @@ done
 refute 'a run that was refused leaves nothing' test -e run
 
 # Files that are not there, and names that say nothing we can write.
-for verb in sample reconstruct interpolate traverse encode eval; do
+for verb in sample reconstruct interpolate traverse encode eval score; do
   refuses 4 'nowhere' "$verb" nowhere
 done
 refuses 4 'nowhere' resume nowhere
