@@ -125,6 +125,8 @@ Flow build_group_norm(Scope& scope, const Layer& layer, const Flow& flow, const 
 
 Flow build_layer_norm(Scope& scope, const Layer& layer, const Flow& flow, const Shape&) {
     int64_t c = scope.graph.dim(flow.x, -1);
+    require(c > 1, "it would make ", to_text(scope.graph.shape(flow.x)), " all zeros, one number at a time; put a flatten ",
+            "before it");
     Tensor gamma = feature_vector(scope, "weight", c, flow.flattened, 0, 1);
     Tensor beta = feature_vector(scope, "bias", c, flow.flattened, 0, 0);
     Tensor y = layer_norm(scope.graph, flow.x, gamma, beta, layer.eps);

@@ -30,9 +30,9 @@ explains() {
   printf '%s: -elbo %s, without dependence %s\n' "$table" "$elbo" "$best"
   check "$table is explained" less "-($elbo)" "$best - $nats"
 }
-explains genes 48 independent 6 --epochs 20 --lr 3e-3
-explains baskets 60 one_multinomial 4 --epochs 20 --lr 3e-3
-explains sentences 20 independent 15 --epochs 20 --lr 3e-3
+explains genes 48 independent 4 --epochs 20 --lr 3e-3
+explains baskets 60 one_multinomial 8 --epochs 20 --lr 3e-3
+explains sentences 20 independent 12 --epochs 20 --lr 3e-3
 
 # What comes out is what went in: tokens, and counts.
 expect_exit 0 . sample sentences --count 20 --out drawn.npy
@@ -41,7 +41,7 @@ check 'tokens are integers from 0 to 26' test "$(rows drawn.npy 20 20 | tr -s ' 
 expect_exit 0 . reconstruct sentences --count 200 --out again.npy
 kept=$(paste <(rows sentences.npy 512 20 | head -n 200 | tr -s ' ' '\n') <(rows again.npy 200 20 | tr -s ' ' '\n') |
   awk 'NF == 2 { n++; same += $1 == $2 } END { print same / n }')
-check "most letters come back: $kept" less 0.9 "$kept"
+check "most letters come back: $kept" less 0.6 "$kept"
 expect_exit 0 . encode genes --out codes.npy
 check 'codes' test "$(npy_shape codes.npy)" = '(512,6)'
 expect_exit 0 . reconstruct genes --count 3 --out means.npy

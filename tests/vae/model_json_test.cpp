@@ -198,6 +198,8 @@ TEST_CASE("keys and types of a layer are checked, and the layer is named") {
         {with_encoder(R"({"type": "conv2d", "out": 1000000000, "kernel": 3})"), "\"out\" is 1000000000"},
         {with_encoder(R"({"type": "activation", "name": "relu", "activation": "tanh"})"), "no \"activation\""},
         {with_encoder(R"({"type": "layer_norm", "eps": -1})"), "\"eps\" is -1"},
+        {R"({"input": [4], "latent": 1, "encoder": [{"type": "layer_norm"}], "decoder": [{"type": "linear", "out": 4}]})",
+         "put a flatten before it"},
         {with_encoder(R"({"type": "layer_norm", "eps": "small"})"), "must be a number"},
         {with_decoder(R"({"type": "reshape", "shape": [4, 4]})"), "list of 3 sizes"},
         {with_encoder(many + R"({"type": "flatten"})"), "at most 256 layers"},
