@@ -125,7 +125,7 @@ TEST_CASE("every kind of model is evaluated, encoded, decoded and sampled, in pi
         CHECK(z.size() == size_t(11 * c.latent));
         CHECK(same_bits(z, other.sample_latents(11, 2)));
         std::vector<uint8_t> labels;
-        if (c.classes > 0)
+        if (c.label_classes > 0)
             labels.assign(tiny_labels().begin(), tiny_labels().begin() + 11);
         CHECK(same_bits(sampler.decode(z, labels), other.decode(z, labels)));
         images.resize(11 * kPixels);

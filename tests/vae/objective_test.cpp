@@ -269,7 +269,7 @@ TEST_CASE("an objective that does not go with its model is refused, with what do
     says(R"({"type": "elbo", "free_bits": 1})", R"(, "prior": {"type": "vamp", "components": 3})", "no product");
     says(R"({"type": "elbo"})", R"(, "prior": {"type": "vamp"})", "needs \"components\"");
     says(R"({"type": "elbo"})", R"(, "prior": {"type": "vampire"})", "known are standard_normal, vamp");
-    says(R"({"type": "elbo"})", R"(, "posterior": "laplace")", "known are gaussian and none");
+    says(R"({"type": "elbo"})", R"(, "posterior": "laplace")", "known are gaussian, none and vq");
     says(R"({"type": "elbo"})", R"(, "corruption": {"type": "blur", "amount": 1})", "known are gaussian, masking");
     says(R"({"type": "elbo"})", R"(, "corruption": {"type": "masking", "amount": 2})", "amount");
     says(R"({"type": "elbo"})", R"(, "condition": {"classes": 1})", "classes");
