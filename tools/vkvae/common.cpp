@@ -255,6 +255,14 @@ Binarize binarize_of(const DataOptions& data) {
     return data.binarize == "dynamic" ? Binarize::dynamic : Binarize::none;
 }
 
+std::span<const uint8_t> labels_for(const ModelConfig& model, const Dataset& data, int64_t first, int64_t count) {
+    if (model.label_classes == 0)
+        return {};
+    require_data(data.labels.size() == size_t(data.count), data.name, " has no labels, which the conditional model ",
+                 model.name, " needs");
+    return std::span(data.labels).subspan(size_t(first), size_t(std::min(count, data.count - first)));
+}
+
 std::vector<float> first_images(const Dataset& data, int64_t first, int64_t count) {
     size_t width = size_t(data.height) * size_t(data.width) * size_t(data.channels);
     count = std::min(count, data.count - first);

@@ -75,6 +75,10 @@ DataView view_of(const Dataset& data);
 Binarize binarize_of(const DataOptions& data);
 std::vector<float> first_images(const Dataset& data, int64_t first, int64_t count); // (n, H, W, C) in [0,1]
 
+// The labels of samples [first, first + count), as conditional models take them; empty for others. Errors: Status::data if
+// the data have none.
+std::span<const uint8_t> labels_for(const ModelConfig& model, const Dataset& data, int64_t first, int64_t count);
+
 // Refuses to overwrite without --force, and names with other endings. Errors: Status::usage.
 void check_output(const fs::path& file, const Common& common, std::initializer_list<const char*> endings);
 // The same for a folder to fill: it must not be there, or be empty, without --force.

@@ -207,6 +207,8 @@ void run_compress(Options& o) {
     check_output(o.out, o.common, {".vkz"});
     OpenModel model = open_model(o.model, o.common);
     const ModelConfig& config = model.vae->config();
+    if (config.vq || config.deterministic)
+        fail(Status::usage, "compress quantises by the width of a Gaussian posterior, which ", config.name, " has not");
     if (o.curve && model.run.empty())
         fail(Status::usage, "--curve goes into the report of a run: a run directory is needed");
     std::vector<float> images = images_of(o, model);

@@ -103,6 +103,7 @@ struct Options {
     float range = 3;
     bool spherical = false, codes = false;
     PriorOptions prior;
+    std::vector<int> labels; // of conditional models
 };
 
 CLI::App* add_verb(CLI::App& app, const char* name, const char* text, const std::shared_ptr<Options>& o,
@@ -130,14 +131,35 @@ Dataset data_for(Options& o, const OpenModel& model) {
     return load_data(o.data, model.vae->config(), o.common.quiet);
 }
 
+// --label: one for all, or one for each in turn. Without it all classes in turn.
+std::vector<uint8_t> labels_given(const Options& o, const ModelConfig& config, int64_t count) {
+    if (config.label_classes == 0 && !o.labels.empty())
+        fail(Status::usage, "--label: ", config.name, " is not conditional");
+    std::vector<uint8_t> labels;
+    for (int64_t i = 0; config.label_classes > 0 && i < count; i++) {
+        int64_t label = o.labels.empty() ? i % config.label_classes : o.labels[size_t(i) % o.labels.size()];
+        if (label < 0 || label >= config.label_classes)
+            fail(Status::usage, "--label ", label, ": ", config.name, " has the classes 0 to ",
+                 config.label_classes - 1);
+        labels.push_back(uint8_t(label));
+    }
+    return labels;
+}
+
+void add_label(CLI::App* verb, Options& o) {
+    verb->add_option("--label", o.labels, "of a conditional model: for all, or in turn; all classes unless given")
+        ->delimiter(',');
+}
+
 void run_sample(Options& o) {
     check_output(o.out, o.common, {".png", ".npy"});
     OpenModel model = open_model(o.model, o.common);
     check_images(o.out, model.vae->config(), o.count);
+    std::vector<uint8_t> labels = labels_given(o, model.vae->config(), o.count);
     Sampler sampler(*model.device, *model.vae, *model.parameters, std::min(o.count, kSampleBatch));
     Json result = {{"count", o.count}, {"seed", o.common.seed}};
     std::vector<float> z = draw_latents(model, sampler, o.prior, o.count, o.common, result);
-    write_images(o.out, sampler.decode(z), model.vae->config(), o.columns);
+    write_images(o.out, sampler.decode(z, labels), model.vae->config(), o.columns);
     save_pipeline_cache(*model.device);
     done(o, result);
 }
@@ -150,10 +172,12 @@ void run_reconstruct(Options& o) {
     std::vector<float> images = first_images(data, 0, o.count);
     int64_t pixels = model.vae->config().pixels();
     Sampler sampler(*model.device, *model.vae, *model.parameters, std::min(o.count, kSampleBatch));
-    if (fs::path(o.out).extension() == ".npy")
-        write_images(o.out, sampler.reconstruct(images), model.vae->config(), o.columns);
-    else
-        write_images(o.out, reconstruction_rows(sampler, images, pixels, o.columns), model.vae->config(), o.columns);
+    std::span<const uint8_t> labels = labels_for(model.vae->config(), data, 0, o.count);
+    bool array = fs::path(o.out).extension() == ".npy";
+    write_images(o.out,
+                 array ? sampler.reconstruct(images, labels)
+                       : reconstruction_rows(sampler, images, pixels, o.columns, labels),
+                 model.vae->config(), o.columns);
     save_pipeline_cache(*model.device);
     done(o, {{"count", int64_t(images.size()) / pixels}, {"data", data.name}, {"split", o.data.split}});
 }
@@ -169,7 +193,9 @@ void run_interpolate(Options& o) {
     std::vector<float> images = first_images(data, 0, 2 * pairs);
     Sampler sampler(*model.device, *model.vae, *model.parameters, kSampleBatch);
     const ModelConfig& config = model.vae->config();
-    write_images(o.out, interpolation_rows(sampler, images, config.pixels(), config.latent, o.steps, o.spherical),
+    write_images(o.out,
+                 interpolation_rows(sampler, images, config.pixels(), config.latent, o.steps, o.spherical,
+                                    labels_for(config, data, 0, 2 * pairs)),
                  config, o.steps);
     save_pipeline_cache(*model.device);
     done(o, {{"pairs", pairs}, {"steps", o.steps}});
@@ -209,13 +235,17 @@ void run_traverse(Options& o) {
     check_images(o.out, config, int64_t(dims.size()) * o.steps);
     Sampler sampler(*model.device, *model.vae, *model.parameters, kSampleBatch);
     std::vector<float> base(size_t(config.latent), 0.0f);
+    std::vector<uint8_t> label = labels_given(o, config, 1);
     if (o.index >= 0) {
         Dataset data = data_for(o, model);
         if (o.index >= data.count)
             fail(Status::usage, "--index ", o.index, ": ", data.name, " has ", data.count, " samples");
-        base = sampler.encode(first_images(data, o.index, 1)).mu;
+        std::span<const uint8_t> own = labels_for(config, data, o.index, 1);
+        base = sampler.encode(first_images(data, o.index, 1), own).mu;
+        if (o.labels.empty())
+            label.assign(own.begin(), own.end());
     }
-    write_images(o.out, traversal_rows(sampler, base, dims, o.steps, o.range), config, o.steps);
+    write_images(o.out, traversal_rows(sampler, base, dims, o.steps, o.range, label), config, o.steps);
     save_pipeline_cache(*model.device);
     done(o, {{"dims", dims}, {"steps", o.steps}, {"range", o.range}});
 }
@@ -237,7 +267,7 @@ void run_encode(Options& o) {
             std::vector<uint32_t> codes = sampler.encode_codes(images);
             mu.insert(mu.end(), codes.begin(), codes.end());
         } else {
-            std::vector<float> piece = sampler.encode(images).mu;
+            std::vector<float> piece = sampler.encode(images, labels_for(model.vae->config(), data, first, kPiece)).mu;
             mu.insert(mu.end(), piece.begin(), piece.end());
         }
     }
@@ -255,7 +285,8 @@ void run_decode(Options& o) {
     int64_t count = int64_t(z.size()) / model.vae->config().latent;
     check_images(o.out, model.vae->config(), count);
     Sampler sampler(*model.device, *model.vae, *model.parameters, std::min<int64_t>(count, 256));
-    write_images(o.out, sampler.decode(z), model.vae->config(), o.columns);
+    std::vector<uint8_t> labels = labels_given(o, model.vae->config(), count);
+    write_images(o.out, sampler.decode(z, labels), model.vae->config(), o.columns);
     save_pipeline_cache(*model.device);
     done(o, {{"count", count}});
 }
@@ -277,6 +308,7 @@ void add_sample(CLI::App& app) {
     add_count(verb, *o, "how many", 64);
     add_columns(verb, *o);
     add_prior(*verb, o->prior);
+    add_label(verb, *o);
     verb->callback([o, verb] {
         check_prior(*verb, o->prior);
         run_sample(*o);
@@ -309,6 +341,7 @@ void add_traverse(CLI::App& app) {
                               "traversal.png");
     add_data(*verb, o->data, false, "test");
     add_steps(verb, *o);
+    add_label(verb, *o);
     verb->add_option("--dims", o->dims, "a number: as many, those with the largest KL; or a list: 0,3,5")
         ->capture_default_str();
     verb->add_option("--range", o->range, "in standard deviations of the prior")
@@ -332,6 +365,7 @@ void add_decode(CLI::App& app) {
     CLI::App* verb = add_verb(app, "decode", "images of latents, as .png grid or .npy (N, C, H, W)", o, "images.png");
     verb->add_option("--latents", o->latents, ".npy array (N, D)")->required();
     add_columns(verb, *o);
+    add_label(verb, *o);
     verb->callback([o] { run_decode(*o); });
 }
 

@@ -104,7 +104,7 @@ void run_neighbors(Options& o) {
     Sampler sampler(*model.device, *model.vae, *model.parameters, kBatch);
     Words words(model, sampler, o.data, o.common);
     const Dataset& data = words.data();
-    std::vector<float> mu = encode_all(sampler, data).mu, rows;
+    std::vector<float> mu = encode_all(sampler, model.vae->config(), data).mu, rows;
     int64_t columns = 1 + std::min(o.count, data.count), row = 0;
     Json answers = Json::array();
     for (const std::string& query : o.queries) {
@@ -172,7 +172,7 @@ void run_project(Options& o) {
     default_data(o.data, model, o.common);
     Dataset data = load_data(o.data, model.vae->config(), o.common.quiet);
     Sampler sampler(*model.device, *model.vae, *model.parameters, std::min<int64_t>(data.count, 256));
-    std::vector<float> mu = encode_all(sampler, data).mu;
+    std::vector<float> mu = encode_all(sampler, model.vae->config(), data).mu;
     Pca pca = fit_pca(mu, latent);
     std::vector<float> scores = project(pca, mu, o.components);
     std::vector<double> shares;

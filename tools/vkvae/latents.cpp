@@ -39,10 +39,10 @@ int64_t index_in(const std::string& item) {
 
 } // namespace
 
-Sampler::Encoded encode_all(Sampler& sampler, const Dataset& data) {
+Sampler::Encoded encode_all(Sampler& sampler, const ModelConfig& config, const Dataset& data) {
     Sampler::Encoded all;
     for (int64_t first = 0; first < data.count; first += kPiece) {
-        Sampler::Encoded piece = sampler.encode(first_images(data, first, kPiece));
+        Sampler::Encoded piece = sampler.encode(first_images(data, first, kPiece), labels_for(config, data, first, kPiece));
         all.mu.insert(all.mu.end(), piece.mu.begin(), piece.mu.end());
         all.logvar.insert(all.logvar.end(), piece.logvar.begin(), piece.logvar.end());
     }
@@ -51,6 +51,8 @@ Sampler::Encoded encode_all(Sampler& sampler, const Dataset& data) {
 
 std::vector<float> jitter(const Sampler::Encoded& posterior, int64_t first, int64_t count, int64_t latent,
                           uint64_t seed, uint32_t copy, float temperature) {
+    if (posterior.logvar.empty() && count > 0)
+        fail(Status::usage, "the posterior of a VQ-VAE has no width to draw from");
     std::vector<float> z(size_t(count * latent));
     for (int64_t i = 0; i < count; i++)
         for (int64_t d = 0; d < latent; d++) {
@@ -208,7 +210,10 @@ void add_prior(CLI::App& verb, PriorOptions& o) {
         ->check(CLI::IsMember({"prior", "aggregate", "gmm"}))
         ->capture_default_str();
     verb.add_option("--components", o.components, "of gmm")->check(CLI::Range(1, 4096))->capture_default_str();
-    verb.add_option("--temperature", o.temperature, "factor of the standard deviation, of each component's with gmm")
+    verb.add_option("--temperature", o.temperatures,
+                    "factor of the standard deviation, of each component's with gmm; of a ladder one for each level, the "
+                    "top one first")
+        ->delimiter(',')
         ->check(number_within(0, 100))
         ->capture_default_str();
     o.data.limit = 10000; // EM over all of MNIST would take a minute and end nowhere else
@@ -222,10 +227,13 @@ std::vector<float> draw_latents(const OpenModel& model, Sampler& sampler, PriorO
                                 const Common& common, Json& about) {
     about["sampler"] = o.sampler;
     if (o.sampler == "prior")
-        return sampler.sample_latents(n, common.seed, o.temperature);
+        return sampler.sample_latents(n, common.seed, o.temperatures);
+    if (o.temperatures.size() != 1)
+        fail(Status::usage, "--temperature: one number for --sampler ", o.sampler);
+    const float temperature = o.temperatures[0];
     default_data(o.data, model, common);
     Dataset data = load_data(o.data, model.vae->config(), common.quiet);
-    Sampler::Encoded posterior = encode_all(sampler, data);
+    Sampler::Encoded posterior = encode_all(sampler, model.vae->config(), data);
     int64_t latent = model.vae->config().latent;
     about["fitted_to"] = data.count;
     if (o.sampler == "gmm") {
@@ -236,13 +244,13 @@ std::vector<float> draw_latents(const OpenModel& model, Sampler& sampler, PriorO
         about["components"] = o.components;
         about["log_likelihood"] = mixture.history.back();
         about["iterations"] = mixture.history.size() - 1;
-        return sample_mixture(mixture, n, common.seed, o.temperature);
+        return sample_mixture(mixture, n, common.seed, temperature);
     }
     // Each draw has its own posterior and its own noise: that of the (i+1)-th copy.
     std::vector<float> z;
     for (int64_t i = 0; i < n; i++) {
         int64_t chosen = random_below(common.seed, Stream::sample, 0, uint32_t(i), uint32_t(data.count));
-        std::vector<float> one = jitter(posterior, chosen, 1, latent, common.seed, uint32_t(i) + 1, o.temperature);
+        std::vector<float> one = jitter(posterior, chosen, 1, latent, common.seed, uint32_t(i) + 1, temperature);
         z.insert(z.end(), one.begin(), one.end());
     }
     return z;

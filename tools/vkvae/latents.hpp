@@ -10,7 +10,7 @@
 namespace vkvae {
 
 // Posterior means and log variances of all samples of a data set, (n, D) each. Blocks.
-Sampler::Encoded encode_all(Sampler& sampler, const Dataset& data);
+Sampler::Encoded encode_all(Sampler& sampler, const ModelConfig& config, const Dataset& data);
 
 // mu + temperature exp(logvar / 2) eps; eps of sample i is that of copy `copy` for this seed, and depends on nothing
 // else.
@@ -62,7 +62,7 @@ std::string label_text(const Dataset& data, int64_t index);
 struct PriorOptions {
     std::string sampler = "prior"; // prior, aggregate, gmm
     int64_t components = 10;       // of gmm
-    float temperature = 1;
+    std::vector<float> temperatures = {1};
     DataOptions data;
 };
 void add_prior(CLI::App& verb, PriorOptions& options);

@@ -151,7 +151,7 @@ void run_augment(Options& o) {
     Dataset data = load_data(o.data, config, o.common.quiet);
     check_images(folder ? o.out + ".png" : o.out, config, folder ? 1 : data.count * o.copies);
     Sampler sampler(*model.device, *model.vae, *model.parameters, std::min<int64_t>(data.count, 256));
-    Sampler::Encoded posterior = encode_all(sampler, data);
+    Sampler::Encoded posterior = encode_all(sampler, model.vae->config(), data);
     Json result = {{"data", data.name}, {"count", data.count * o.copies}, {"copies", o.copies}};
     if (folder) {
         augment_to_folder(o, data, config, sampler, posterior);

@@ -171,11 +171,14 @@ void write_maps(Json& result, const Options& o, const OpenModel& model, const Da
     std::vector<float> errors, images, means; // (n, H, W), and of a picture (n, H, W, C)
     for (size_t first = 0; first < order.size(); first += kMapBatch) {
         std::vector<float> x;
+        std::vector<uint8_t> labels;
         for (size_t i = first; i < std::min(order.size(), first + kMapBatch); i++) {
             std::vector<float> image = first_images(data, order[i], 1);
             x.insert(x.end(), image.begin(), image.end());
+            std::span<const uint8_t> label = labels_for(model.vae->config(), data, order[i], 1);
+            labels.insert(labels.end(), label.begin(), label.end());
         }
-        std::vector<float> mean = sampler.reconstruct(x), map = error_map(x, mean, size_t(data.channels));
+        std::vector<float> mean = sampler.reconstruct(x, labels), map = error_map(x, mean, size_t(data.channels));
         errors.insert(errors.end(), map.begin(), map.end());
         if (picture) {
             images.insert(images.end(), x.begin(), x.end());
