@@ -43,6 +43,8 @@ struct Run {
     double best = std::numeric_limits<double>::infinity(); // lowest -ELBO on the test split
     double seconds_per_step = 0;
     Evaluation last; // evaluation
+    std::vector<double> highest_kl; // of each dimension, at the evaluations of this session
+    std::vector<bool> collapsed;    // and said so
     Clock::time_point start = Clock::now();
     double elapsed_before = 0; // of the sessions before this one
 
@@ -146,6 +148,28 @@ void write_samples(Run& run, const fs::path& file) {
     write_images(file, sampler.decode(z, labels), config, kGrid);
 }
 
+// Warns of latent dimensions whose KL has fallen to nothing: the decoder does without them.
+void tell_collapsed(Run& run, const Evaluation& e) {
+    constexpr double kAlive = 0.05, kDead = 0.01; // nats
+    constexpr size_t kNamed = 20;
+    run.highest_kl.resize(e.kl_dims.size());
+    run.collapsed.resize(e.kl_dims.size());
+    std::string names;
+    size_t count = 0;
+    for (size_t d = 0; d < e.kl_dims.size(); d++) {
+        run.highest_kl[d] = std::max(run.highest_kl[d], e.kl_dims[d]);
+        bool dead = run.highest_kl[d] > kAlive && e.kl_dims[d] < kDead;
+        if (dead && !run.collapsed[d] && ++count <= kNamed)
+            names += concat_text(count > 1 ? ", " : "", d);
+        run.collapsed[d] = dead;
+    }
+    if (count > 0)
+        run.progress->message(concat_text("warning: latent dimension", count > 1 ? "s " : " ", names,
+                                          count > kNamed ? ", ..." : "", count > 1 ? " have" : " has",
+                                          " collapsed: KL below ", kDead,
+                                          " nats; a lower beta, a warm-up or free bits would help"));
+}
+
 void evaluate_run(Run& run) {
     DataView view = view_of(run.shown());
     view.count = std::min(view.count, kTestSamples);
@@ -181,6 +205,8 @@ void evaluate_run(Run& run) {
     std::snprintf(text, sizeof(text), "epoch %.4g: %s -elbo %.3f  nll %.3f  kl %.3f  %s", run.epoch_of(step),
                   run.test.count > 0 ? "test" : "train", -e.elbo, e.nll, e.kl, latents);
     run.progress->message(text);
+    if (!run.vae->config().deterministic && !run.vae->config().vq)
+        tell_collapsed(run, e);
     if (-e.elbo < run.best) {
         run.best = -e.elbo;
         save_model(run.dir / "best.safetensors", *run.vae, *run.parameters);
@@ -197,9 +223,7 @@ void write_pictures(Run& run) {
     write_samples(run, run.dir / "samples.png");
     const Dataset& set = run.shown();
     Sampler sampler(*run.device, *run.vae, *run.parameters, kGrid * kGrid);
-    auto labels = [&](int64_t count) { // of the first samples, if the model wants any
-        return std::span(set.labels).first(config.label_classes > 0 ? size_t(std::min(count, set.count)) : 0);
-    };
+    auto labels = [&](int64_t count) { return labels_for(config, set, 0, count); };
     std::vector<float> images = first_images(set, 0, 2 * kGrid);
     write_images(run.dir / "reconstructions.png",
                  reconstruction_rows(sampler, images, config.pixels(), kGrid, labels(2 * kGrid)), config, kGrid);
@@ -305,7 +329,7 @@ void write_latents(Run& run) {
     if (latent > 1024) // a billion multiplications a sweep: no longer cheap
         return;
     Sampler sampler(*run.device, *run.vae, *run.parameters, std::min<int64_t>(count, 128));
-    std::vector<float> mu = sampler.encode(first_images(set, 0, count)).mu;
+    std::vector<float> mu = sampler.encode(first_images(set, 0, count), labels_for(run.vae->config(), set, 0, count)).mu;
     ScatterChart chart = latent_scatter(set, fit_pca(mu, latent), mu);
     auto rounded = [](const std::vector<double>& values) { // what can be seen
         Json list = Json::array();
