@@ -81,7 +81,8 @@ TEST_CASE("log_mean_exp of rows, also of numbers whose exponentials are no float
 }
 
 TEST_CASE("repeat_rows writes each row several times, and adds up their gradients") {
-    for (auto [rows, columns, times] : {std::array<int64_t, 3>{1, 1, 3}, {5, 7, 2}, {16, 8, 5}}) {
+    for (std::array<int64_t, 3> sizes : {std::array<int64_t, 3>{1, 1, 3}, {5, 7, 2}, {16, 8, 5}}) {
+        int64_t rows = sizes[0], columns = sizes[1], times = sizes[2]; // clang 14 captures no structured bindings
         OpCase c;
         c.name = concat_text("repeat ", rows, " x ", columns, " by ", times);
         c.inputs = {{{rows, columns}}};
@@ -116,8 +117,11 @@ TEST_CASE("distance_to_capacity is the distance from the step's capacity") {
 TEST_CASE("corruption masks, peppers or shakes as much as it says, and otherwise by seed and step alone") {
     constexpr int64_t kRows = 41, kColumns = 101;
     std::vector<float> grey(kRows * kColumns, 0.5f);
-    for (auto [kind, amount] : {std::pair{Corruption::masking, 0.3f}, {Corruption::salt_and_pepper, 0.4f},
-                                {Corruption::gaussian, 0.2f}, {Corruption::masking, 0.0f}, {Corruption::masking, 1.0f}}) {
+    for (std::pair<Corruption, float> noise : {std::pair{Corruption::masking, 0.3f}, {Corruption::salt_and_pepper, 0.4f},
+                                               {Corruption::gaussian, 0.2f}, {Corruption::masking, 0.0f},
+                                               {Corruption::masking, 1.0f}}) {
+        const Corruption kind = noise.first;
+        const float amount = noise.second;
         Graph g;
         Tensor x = g.input({kRows, kColumns}, "x"), y = corrupt(g, x, kind, amount);
         g.keep(y);

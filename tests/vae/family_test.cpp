@@ -81,8 +81,9 @@ double mean_nll(std::span<const StepStats> stats) {
 } // namespace
 
 TEST_CASE("every kind of model learns, and goes on from a checkpoint as if it had never stopped") {
-    for (const auto& [name, json] : kinds()) {
-        INFO(name);
+    for (const auto& kind : kinds()) {
+        INFO(kind.first);
+        const std::string& json = kind.second;
         TrainOptions options = {.batch = 8, .lr = 5e-3f, .seed = 11, .max_steps = 8};
         Model model(json);
         Trainer trainer(test_device(), model.vae, model.parameters, labelled(), options);
@@ -109,8 +110,9 @@ TEST_CASE("every kind of model learns, and goes on from a checkpoint as if it ha
 }
 
 TEST_CASE("every kind of model is evaluated, encoded, decoded and sampled, in pieces or at once") {
-    for (const auto& [name, json] : kinds()) {
-        INFO(name);
+    for (const auto& kind : kinds()) {
+        INFO(kind.first);
+        const std::string& json = kind.second;
         Model model(json);
         const ModelConfig& c = model.vae.config();
         EvaluateOptions options = {.batch = 16, .importance_samples = c.deterministic ? 0 : 20, .seed = 3};

@@ -150,15 +150,16 @@ void write_samples(Run& run, const fs::path& file) {
 
 // Warns of latent dimensions whose KL has fallen to nothing: the decoder does without them.
 void tell_collapsed(Run& run, const Evaluation& e) {
-    constexpr double kAlive = 0.05, kDead = 0.01; // nats
+    static constexpr double kAlive = 0.05, kDead = 0.01; // nats
     constexpr size_t kNamed = 20;
     run.highest_kl.resize(e.kl_dims.size());
     run.collapsed.resize(e.kl_dims.size());
     std::string names;
     size_t count = 0;
+    bool all = std::all_of(e.kl_dims.begin(), e.kl_dims.end(), [](double kl) { return kl < kDead; }); // from the start
     for (size_t d = 0; d < e.kl_dims.size(); d++) {
         run.highest_kl[d] = std::max(run.highest_kl[d], e.kl_dims[d]);
-        bool dead = run.highest_kl[d] > kAlive && e.kl_dims[d] < kDead;
+        bool dead = (all || run.highest_kl[d] > kAlive) && e.kl_dims[d] < kDead;
         if (dead && !run.collapsed[d] && ++count <= kNamed)
             names += concat_text(count > 1 ? ", " : "", d);
         run.collapsed[d] = dead;
