@@ -78,7 +78,7 @@ void add_train(CLI::App& app) {
     CLI::App* verb = app.add_subcommand("train", "train a model into a run directory");
     add_common(*verb, o->common);
     add_data(*verb, o->settings.data, true, "train");
-    verb->add_option("--model", o->model, "mlp, conv28, conv64, res128, or a .json file")->required();
+    verb->add_option("--model", o->model, "a preset (mlp, conv28, ladder, vq28, ...; vkvae info MODEL shows one) or a .json file")->required();
     verb->add_option("--out", o->out, "run directory")->required();
     add_schedule(verb, *o, "cached");
     TrainOptions& t = o->settings.train;
