@@ -42,7 +42,7 @@ const uint TILE_H = 2, TILE_W = 4, POSITIONS = 6, COLUMNS = 4;
 const uint GROUPS = TILES / LANES, SUMS = TILES * COLUMNS; // sums of one position
 
 vec4 pixel(bool inside, int at) {
-    vec4 texel = x_texel(uint(max(at, 0)) / 4);
+    vec4 texel = x_texel(uint(inside ? at : 0) / 4);
     return inside ? texel : vec4(0.0);
 }
 
